@@ -1,0 +1,125 @@
+/* Number formats: what codes mean, one text form, and the byte layouts (packings) that files use. */
+#ifndef LOWP_FORMAT_H
+#define LOWP_FORMAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <lowp/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- byte layouts ------------------------------------------------------------------------------------------------ */
+
+/* A byte layout with a GGUF type id. Decoding is defined by these bytes alone; how codes were chosen is the quantizer's
+ * business. */
+typedef struct lp_packing {
+    const char *name;   /* "q4_k": the name in lowp, in files and after @ in a format text */
+    const char *text;   /* the format text that it stores: "u4:32:(u6:8:f16)-min(u6:8:f16)@q4_k" */
+    uint32_t gguf_id;   /* type id in a GGUF directory */
+    int32_t file_type;  /* general.file_type of a file whose matrices have this type, -1 if there is none */
+    int n_values;       /* values per block; a row is a multiple of it */
+    int n_bytes;        /* bytes per block */
+    bool is_float;      /* F32, F16, BF16: values are stored one by one without a scale */
+    bool can_decode;    /* lp_packing_decode works (integer types such as I8 only describe bytes) */
+    bool can_encode;    /* `quantize --format name` works */
+} lp_packing;
+
+LP_API const lp_packing *lp_packing_by_id(uint32_t gguf_id);  /* NULL: unknown or removed */
+LP_API const lp_packing *lp_packing_by_name(const char *name); /* case is ignored; NULL: unknown */
+LP_API int lp_packing_count(void);
+LP_API const lp_packing *lp_packing_at(int index); /* 0 .. count-1, in order of id */
+
+/* Bytes of a row of n values; 0 if n is negative, no multiple of the block, or the size overflows. */
+LP_API size_t lp_packing_row_bytes(const lp_packing *packing, int64_t n);
+
+/* Decodes n values (a multiple of n_values) from src to dst (float32), products left to right, every step rounded.
+ * Needs can_decode. Never fails: every byte pattern has a value, possibly NaN or infinite. */
+LP_API void lp_packing_decode(const lp_packing *packing, const void *src, int64_t n, float *dst);
+
+/* Index of the first block of n values whose scale or float value is not finite, or -1. For verify and loaders. */
+LP_API int64_t lp_packing_find_nonfinite(const lp_packing *packing, const void *src, int64_t n);
+
+/* ---- formats as data --------------------------------------------------------------------------------------------- */
+
+typedef enum lp_element_kind {
+    LP_ELEMENT_INT,     /* u4 i8: two's complement or unsigned; t: -1 0 1 */
+    LP_ELEMENT_BIPOLAR, /* b3: the odd integers 2q - (2^bits - 1) */
+    LP_ELEMENT_FLOAT,   /* f32 f16 bf16 e4m3 ...: sign, exponent, mantissa, a rule for special values */
+    LP_ELEMENT_TABLE    /* a listed value for each code: nf4, iq4nl */
+} lp_element_kind;
+
+typedef enum lp_specials {
+    LP_SPECIALS_IEEE, /* top exponent: infinities and NaN */
+    LP_SPECIALS_FN,   /* no infinities; only all ones is NaN */
+    LP_SPECIALS_FNUZ, /* no infinities, no -0; its code is NaN */
+    LP_SPECIALS_NONE  /* every code is finite */
+} lp_specials;
+
+typedef struct lp_element {
+    lp_element_kind kind;
+    int bits;              /* width of a code, 1 .. 32 */
+    int n_levels;          /* codes in use: 2^bits, or fewer (ternary: 3) */
+    bool is_signed;        /* INT and FLOAT */
+    int exponent, mantissa; /* FLOAT: field widths */
+    int bias;              /* FLOAT: exponent bias */
+    lp_specials specials;  /* FLOAT */
+    const float *table;    /* TABLE: n_levels values by code, static */
+    const char *table_name; /* TABLE */
+} lp_element;
+
+typedef enum lp_offset {
+    LP_OFFSET_NONE,
+    LP_OFFSET_PLUS,  /* value = scale * element + offset */
+    LP_OFFSET_MINUS, /* value = scale * element - offset */
+    LP_OFFSET_ZERO   /* value = scale * (element - offset) */
+} lp_offset;
+
+typedef struct lp_format lp_format;
+struct lp_format {
+    lp_element element;
+    int block[2];      /* values per scale along the last axis, and rows per scale (1); 0: all of the axis */
+    lp_format *scale;  /* NULL: no scale. Of a plane with one value per block; nests at most 3 deep */
+    lp_format *tensor_scale; /* second level: one scale for the tensor (nvfp4), or NULL */
+    lp_offset offset;
+    lp_format *zero;   /* format of the offset, or NULL */
+    const lp_packing *packing; /* byte layout after '@', or NULL: canonical */
+};
+
+/* Parses "e2m1:32:e8m0", "u4:32:f16+min", "q4_k", ... A name stands for its text. *out is freed by lp_format_free.
+ * Errors: LP_USAGE; the text points at the character, and suggests the nearest name for an unknown word. */
+LP_API lp_status lp_format_parse(const char *text, lp_format **out);
+LP_API void lp_format_free(lp_format *format); /* NULL is allowed */
+
+/* Prints the canonical text (parse(print(f)) equals f), or the name where the format has one. Always NUL-terminated
+ * when n > 0; returns the length that was needed, as snprintf. */
+LP_API size_t lp_format_print(const lp_format *format, char *buffer, size_t n);
+
+LP_API bool lp_format_equal(const lp_format *a, const lp_format *b);
+
+/* Bits per value with scales and offsets spread over their blocks; a scale per tensor or row counts 0. */
+LP_API double lp_format_bits(const lp_format *format);
+
+/* Value of a code of an element (codes 0 .. 2^bits - 1); NaN for a code that is not in use. */
+LP_API double lp_element_value(const lp_element *element, uint32_t code);
+
+/* The named formats: every row of the one table. */
+typedef struct lp_format_row {
+    const char *name; /* "mxfp4" */
+    const char *text; /* "e2m1:32:e8m0" */
+    const char *note; /* one line: what it is, where it comes from */
+} lp_format_row;
+LP_API int lp_format_row_count(void);
+LP_API const lp_format_row *lp_format_row_at(int index);
+LP_API const lp_format_row *lp_format_row_find(const char *name); /* case is ignored; NULL: unknown */
+
+/* The nearest named format to a misspelt one, or NULL if none is near. */
+LP_API const char *lp_format_suggest(const char *text);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,28 @@
+/* Output files that appear whole or not at all. */
+#ifndef LP_BASE_OUTPUT_H
+#define LP_BASE_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <lowp/status.h>
+
+typedef struct lp_output lp_output;
+
+/* Bytes go to `.NAME.lowp-tmp` beside the target (a symbolic link is resolved first); an old temporary file is reused.
+ * Errors: LP_USAGE if the target exists and not force, or exists and is no regular file; LP_INPUT if the folder is
+ * missing or cannot be written. */
+lp_status lp_output_create(const char *path, bool force, lp_output **out);
+
+/* LP_RESOURCE if the disk has not n bytes free. Call before the first write. */
+lp_status lp_output_reserve(lp_output *output, uint64_t n_bytes);
+lp_status lp_output_write(lp_output *output, const void *data, size_t n); /* buffered; EINTR and short writes handled */
+uint64_t lp_output_size(const lp_output *output);
+
+/* Flush, fsync, rename, fsync of the folder. Frees output in every case; on error nothing is left behind. sha256: 65
+ * bytes, or NULL. */
+lp_status lp_output_finish(lp_output *output, char *sha256);
+void lp_output_abort(lp_output *output); /* removes the temporary file; NULL is allowed */
+
+#endif
