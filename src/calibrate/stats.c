@@ -112,7 +112,7 @@ lp_status lp_stats_add_entry(lp_stats *stats, const char *name, int64_t n, int64
 {
     int64_t n_values;
     if (!lp_mul_i64(n, n_matrices, &n_values)) n_values = 0;
-    lp_stats_entry *e;
+    lp_stats_entry *e = NULL;
     LP_TRY(new_entry(stats, (lp_string){name, strlen(name)}, n_values, n_matrices, &e));
     for (int64_t i = 0; i < n_values; i++) e->sum[i] = (float)sums[i];
     for (int64_t m = 0; m < n_matrices; m++) e->count[m] = (float)count[m];
@@ -122,7 +122,7 @@ lp_status lp_stats_add_entry(lp_stats *stats, const char *name, int64_t n, int64
 lp_status lp_stats_add_raw(lp_stats *stats, lp_string name, int64_t n_values, int64_t n_matrices, const uint8_t *sums,
                            const uint8_t *count)
 {
-    lp_stats_entry *e;
+    lp_stats_entry *e = NULL;
     LP_TRY(new_entry(stats, name, n_values, n_matrices, &e));
     memcpy(e->sum, sums, (size_t)n_values * sizeof(float));
     memcpy(e->count, count, (size_t)n_matrices * sizeof(float));
