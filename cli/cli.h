@@ -66,6 +66,7 @@ extern const cli_verb cli_info, cli_formats, cli_quantize, cli_calibrate, cli_ev
 
 /* Fills options (a copy of the defaults) from the arguments behind the verb. Errors: LP_USAGE naming the option. */
 lp_status cli_parse(const cli_verb *verb, int n_arguments, char **arguments, void *options);
+void cli_free_options(const cli_verb *verb, void *options); /* its lists too */
 void cli_print_help(const cli_verb *verb);
 
 /* The nearest of the names (NULL at the end) to a misspelt word, or NULL if none is near. */

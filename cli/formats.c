@@ -114,7 +114,7 @@ static void print_plane(FILE *out, const char *what, const lp_format *plane, con
 
 enum { LINE = 73 };
 
-/* Where the values lie between the least and the largest: ':' for one, '|' for several in one place. */
+/* Where the values lie between the least and the largest: '|' for one, '#' for several in one place. */
 static void print_line(FILE *out, const double *values, int n)
 {
     double least = values[0], most = values[n - 1];

@@ -57,7 +57,7 @@ static lp_status run_verb(const cli_verb *verb, int n_arguments, char **argument
         cli_print_help(verb);
     else if (!status && (status = lp_isa_select(common->isa)) == LP_OK)
         status = verb->run(options);
-    free(options);
+    cli_free_options(verb, options);
     return status;
 }
 

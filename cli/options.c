@@ -255,6 +255,16 @@ lp_status cli_parse(const cli_verb *verb, int n_arguments, char **text, void *op
     return LP_OK;
 }
 
+void cli_free_options(const cli_verb *verb, void *options)
+{
+    const cli_option *tables[MOST_TABLES];
+    list_tables(verb, tables);
+    for (int i = 0; tables[i]; i++)
+        for (const cli_option *o = tables[i]; o->name; o++)
+            if (o->kind == CLI_LIST) free(((cli_list *)(void *)((char *)options + o->offset))->text);
+    free(options);
+}
+
 /* ---- help -------------------------------------------------------------------------------------------------------- */
 
 enum { HELP_WIDTH = 80, HELP_COLUMN = 26 };
@@ -284,7 +294,7 @@ static void print_wrapped(FILE *out, const char *text, int at, int indent)
 
 static void print_option(FILE *out, const cli_option *o)
 {
-    char left[80], text[512], names[128] = "";
+    char left[192], names[128] = "";
     for (int i = 0; o->choices && o->choices[i]; i++) {
         size_t n = strlen(names);
         snprintf(names + n, sizeof names - n, "%s%s", i ? "|" : "", o->choices[i]);
@@ -293,14 +303,13 @@ static void print_option(FILE *out, const cli_option *o)
     char letter[5] = "    ";
     if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
     snprintf(left, sizeof left, "  %s--%s%s%s", letter, o->name, value ? " " : "", value ? value : "");
-    snprintf(text, sizeof text, "%s", o->help);
     int at = fprintf(out, "%s", left);
     if (at > HELP_COLUMN - 2) {
         fputc('\n', out);
         at = 0;
     }
     fprintf(out, "%*s", HELP_COLUMN - at, "");
-    print_wrapped(out, text, HELP_COLUMN, HELP_COLUMN);
+    print_wrapped(out, o->help, HELP_COLUMN, HELP_COLUMN);
 }
 
 void cli_print_help(const cli_verb *verb)

@@ -228,7 +228,6 @@ static lp_status run(const void *argument)
     lp_stats_free(stats);
     lp_gguf_close(source);
     free_rules(rules, q.n_rules);
-    free(options->rules.text);
     return status;
 }
 

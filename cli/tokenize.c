@@ -43,7 +43,7 @@ static lp_status read_ids(const char *text, size_t n, int32_t n_vocab, int32_t *
 static lp_status to_text(const lp_tokenizer *tokenizer, const tokenize_options *options, const char *text, size_t n)
 {
     int32_t *ids = NULL;
-    size_t n_ids, n_bytes = 0;
+    size_t n_ids = 0, n_bytes = 0;
     lp_status status = read_ids(text, n, lp_tokenizer_size(tokenizer), &ids, &n_ids);
     if (status) return status;
     for (size_t i = 0; i < n_ids; i++) n_bytes += lp_tokenizer_bytes(tokenizer, ids[i], true).n;
