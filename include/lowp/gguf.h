@@ -27,7 +27,8 @@ typedef enum lp_gguf_type {
 } lp_gguf_type;
 
 /* One key and its value, as stored. For an array, element is the type of its n_elements elements and raw is where they
- * begin; a scalar has n_elements 1. raw has n_raw bytes, unaligned, little-endian. */
+ * begin; a scalar has n_elements 1. raw has n_raw bytes, unaligned, little-endian; every string in it begins with its
+ * u64 length. */
 typedef struct lp_gguf_key {
     lp_string key;
     lp_gguf_type type;
@@ -53,7 +54,7 @@ LP_API uint64_t lp_gguf_size(const lp_gguf *gguf); /* bytes of the file */
  * after using tensor data and before trusting what was computed. */
 LP_API lp_status lp_gguf_check_intact(const lp_gguf *gguf);
 
-/* Tells the system that the pages of a tensor are not needed for now (no effect in memory). */
+/* Tells the system that the pages of rows [first_row, last_row) are not needed for now (no effect in memory). */
 LP_API void lp_gguf_drop_pages(const lp_gguf *gguf, const lp_tensor *tensor, int64_t first_row, int64_t last_row);
 
 /* Warnings collected while opening (trailing bytes, ...): one per call, index 0 ..; NULL after the last. */
@@ -70,7 +71,8 @@ LP_API lp_status lp_gguf_get_f64(const lp_gguf *gguf, const char *key, bool requ
 LP_API lp_status lp_gguf_get_bool(const lp_gguf *gguf, const char *key, bool required, bool *value);
 LP_API lp_status lp_gguf_get_string(const lp_gguf *gguf, const char *key, bool required, lp_string *value);
 
-/* Element of an array key (index < n_elements); strings must be walked with lp_gguf_strings. */
+/* Element of an array key (index < n_elements); strings must be walked with lp_gguf_strings. i64 takes bools too, as 0
+ * and 1. Errors name the key alone: LP_USAGE (index), LP_INPUT (type, or above 2^63 - 1). */
 LP_API lp_status lp_gguf_array_i64(const lp_gguf_key *key, uint64_t index, int64_t *value);
 LP_API lp_status lp_gguf_array_f64(const lp_gguf_key *key, uint64_t index, double *value);
 

@@ -1,0 +1,61 @@
+/* What the files of this room share of an opened GGUF file and of a writer. */
+#ifndef LP_FILE_GGUF_H
+#define LP_FILE_GGUF_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <lowp/gguf.h>
+
+#include "base/map.h"
+#include "file/names.h"
+
+enum {
+    LP_GGUF_HEADER = 24,              /* magic, version, two counts */
+    LP_GGUF_MAX_KEY = 65535,          /* bytes of a key */
+    LP_GGUF_MAX_NAME = 64,            /* bytes of a tensor's name */
+    LP_GGUF_MAX_STRING = 1 << 20,     /* bytes of a string value outside tokenizer.* */
+    LP_GGUF_MAX_ALIGNMENT = 1 << 20,
+    LP_GGUF_ALIGNMENT = 32            /* where general.alignment is absent */
+};
+
+struct lp_gguf {
+    char *path;
+    const uint8_t *data; /* the whole file */
+    uint64_t n_bytes;
+    lp_map map;
+    bool is_mapped;
+    uint32_t version;
+    uint32_t alignment;
+    uint64_t data_start; /* of the tensor data, bytes from the file's start */
+
+    lp_gguf_key *key;    /* [n_keys] */
+    uint64_t n_keys, key_capacity;
+    lp_names key_names;  /* number = index in key */
+
+    lp_tensor *tensor;   /* [n_tensors] */
+    uint64_t n_tensors;
+    char *name_bytes;    /* the tensors' names, each with its NUL */
+    lp_names tensor_names;
+
+    char warning[1][160];
+    int n_warnings;
+};
+
+/* Bytes of one value of a type; 0 for strings, arrays and unknown types. */
+size_t lp_gguf_type_bytes(uint32_t type);
+const char *lp_gguf_type_name(uint32_t type); /* "u8", ..., "unknown" */
+
+/* Integer or float value at p; false if the type is no integer (no float), or an integer does not fit. */
+bool lp_gguf_integer(lp_gguf_type type, const uint8_t *p, int64_t *value);
+bool lp_gguf_float(lp_gguf_type type, const uint8_t *p, double *value);
+
+/* Bytes of a tensor; false if the shape is none: a dimension negative, the number of values above int64, the first
+ * dimension no multiple of the block, or more bytes than 2^63 - 1. */
+bool lp_gguf_tensor_bytes(const lp_packing *packing, int n_dims, const int64_t *dim, uint64_t *n_bytes);
+
+/* Header and directory of what was declared, padded to where the data begins: *n bytes to be freed. */
+lp_status lp_gguf_writer_header(const lp_gguf_writer *writer, uint8_t **bytes, size_t *n);
+
+#endif

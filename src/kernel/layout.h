@@ -1,0 +1,119 @@
+/* The tile: how the weights of 16 output rows lie in memory for every integer kernel.
+ *
+ * A chunk is 32 consecutive k. Byte position (r, j) of a 64-byte vector is 4*r + j: lane r of 32 bits is output row r, its
+ * bytes are 4 consecutive k. Group g of a chunk is k = 4g .. 4g+3, so a chunk has 8 groups. The codes of a chunk are
+ * planes of such vectors, 64 bytes per bit of the code:
+ *
+ *   8 bits  8 vectors; vector g holds group g
+ *   4 bits  4 vectors; vector v: low nibbles are group v, high nibbles group v + 4     (also the low 4 of 5 and 6 bits)
+ *   2 bits  2 vectors; bits 2f of vector i are group 4i + f                            (also the low 2 of 3 bits)
+ *   and behind them, for 6 bits a plane of the high 2 bits (laid out like 2 bits), for 5 and 3 bits one vector whose
+ *   bit g is the high bit of group g.
+ *
+ * Chunks come in groups of 8 (packings of 256 values) or 2 (the others; the last group of an odd count has 1), so that
+ * the scales of n chunks stand together in front of their codes and keep these aligned:
+ *
+ *   [header: f16 d[16], f16 dmin[16]][scales of n chunks][offsets of n chunks][codes of n chunks]
+ *
+ * with a scale or offset stored per unit as 16 values, one per row. What a header, a scale and an offset are is given by
+ * lp_tile_scale. A tile is the sequence of its groups: one stream, at the format's own number of bits (6-bit sub-scales
+ * take 8). Float weights are simply [k][16 rows] in their stored type. */
+#ifndef LP_KERNEL_LAYOUT_H
+#define LP_KERNEL_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "format/split.h"
+#include "kernel/kernel.h"
+
+enum {
+    LP_CHUNK = 32,             /* values of k */
+    LP_PANEL_TILES = 2,        /* tiles that a matrix-matrix kernel unpacks at a time */
+    LP_PANEL_TOKENS = 8,       /* tokens whose start values stand in scratch at a time */
+    LP_DECODE_COLS = 1024,     /* columns that linear_f32 decodes at a time: a multiple of every packing's block */
+    LP_DECODE_TILES = 4
+};
+
+typedef enum lp_tile_scale {
+    LP_TILE_SCALE_F16,    /* no header; f16 per unit; offsets f16 per unit */
+    LP_TILE_SCALE_BF16,   /* no header; bf16 per unit */
+    LP_TILE_SCALE_BLOCK,  /* header d: F16 units of a 256-block share one scale (TQ1_0, TQ2_0); nothing per unit */
+    LP_TILE_SCALE_SUPER,  /* header d (and dmin): int8 per unit; offsets uint8 per unit */
+    LP_TILE_SCALE_SUPER4, /* header d, dmin: one byte per unit, low nibble scale, high nibble offset (Q2_K) */
+    LP_TILE_SCALE_COUNT
+} lp_tile_scale;
+
+typedef struct lp_tile_layout {
+    int bits;                /* of a code */
+    int unit;                /* 16 or 32 */
+    int group_chunks;        /* 8 or 2 */
+    lp_tile_scale scale;
+    lp_offset_kind offset;
+    size_t header_bytes;     /* per group */
+    size_t scale_bytes;      /* per chunk */
+    size_t offset_bytes;     /* per chunk */
+    size_t code_bytes;       /* per chunk */
+} lp_tile_layout;
+
+/* By value, from constants where the caller is specialised: everything folds. */
+static inline __attribute__((always_inline)) lp_tile_layout lp_tile_layout_make(int bits, int unit, lp_tile_scale scale,
+                                                                                lp_offset_kind offset)
+{
+    lp_tile_layout l;
+    size_t units = (size_t)(LP_CHUNK / unit);
+    l.bits = bits;
+    l.unit = unit;
+    l.scale = scale;
+    l.offset = offset;
+    l.group_chunks = scale >= LP_TILE_SCALE_BLOCK ? 8 : 2;
+    l.header_bytes = scale < LP_TILE_SCALE_BLOCK ? 0 : offset == LP_OFFSET_KIND_SUPER ? 64 : 32;
+    l.scale_bytes = scale <= LP_TILE_SCALE_BF16 ? 32 * units : scale == LP_TILE_SCALE_BLOCK ? 0 : 16 * units;
+    l.offset_bytes = offset == LP_OFFSET_KIND_F16 ? 32 * units
+                     : offset == LP_OFFSET_KIND_SUPER && scale != LP_TILE_SCALE_SUPER4 ? 16 * units : 0;
+    l.code_bytes = (size_t)bits * 64;
+    return l;
+}
+
+static inline lp_tile_scale lp_tile_scale_of(const lp_unit_class *c)
+{
+    if (c->scale == LP_SCALE_BF16) return LP_TILE_SCALE_BF16;
+    if (c->scale == LP_SCALE_F16) return c->block == 256 ? LP_TILE_SCALE_BLOCK : LP_TILE_SCALE_F16;
+    return c->code_bits == 2 && c->offset == LP_OFFSET_KIND_SUPER ? LP_TILE_SCALE_SUPER4 : LP_TILE_SCALE_SUPER;
+}
+
+static inline lp_tile_layout lp_tile_layout_of(const lp_unit_class *c)
+{
+    return lp_tile_layout_make(c->code_bits, c->unit, lp_tile_scale_of(c), c->offset);
+}
+
+static inline __attribute__((always_inline)) size_t lp_tile_group_bytes(const lp_tile_layout *l, int64_t n_chunks)
+{
+    return l->header_bytes + (size_t)n_chunks * (l->scale_bytes + l->offset_bytes + l->code_bytes);
+}
+
+/* A tile unpacked: what the matrix-matrix kernels and the reference read. Codes are bytes table[code] (not centred). */
+typedef struct lp_panel {
+    uint8_t *code;  /* [cols/4][16 rows][4] */
+    float *scale;   /* [cols/unit][16] w_u */
+    float *offset;  /* [cols/unit][16] o_u; written only if the class has offsets */
+} lp_panel;
+
+/* Panel number i of the scratch of a linear call. */
+static inline lp_panel lp_panel_at(void *scratch, int64_t cols, int i)
+{
+    uint8_t *p = (uint8_t *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63) + (size_t)i * (size_t)cols * 24;
+    lp_panel panel = {p, (float *)(void *)(p + (size_t)cols * 16), (float *)(void *)(p + (size_t)cols * 20)};
+    return panel;
+}
+
+/* Scratch behind the panels: int32 [LP_PANEL_TOKENS][cols/16]. */
+static inline int32_t *lp_panel_start(void *scratch, int64_t cols)
+{
+    return (int32_t *)(void *)lp_panel_at(scratch, cols, LP_PANEL_TILES).code;
+}
+
+/* Unpacks one tile of any class; the portable form. */
+void lp_tile_unpack(const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel *panel);
+
+#endif

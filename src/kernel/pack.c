@@ -1,0 +1,200 @@
+/* Repacking weights into tiles (layout.h) and the portable reading of a tile. */
+#include <string.h>
+
+#include "base/half.h"
+#include "kernel/layout.h"
+
+static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static size_t float_bytes(const lp_packing *packing) { return (size_t)packing->n_bytes / (size_t)packing->n_values; }
+
+size_t lp_weight_tile_bytes(const lp_packing *packing, int64_t cols)
+{
+    const lp_unit_class *units = lp_packing_unit_class(packing);
+    size_t n;
+    if (!units) {
+        n = (size_t)cols * LP_TILE_ROWS * float_bytes(packing);
+    } else {
+        lp_tile_layout l = lp_tile_layout_of(units);
+        int64_t chunks = cols / LP_CHUNK;
+        n = (size_t)(chunks / l.group_chunks) * lp_tile_group_bytes(&l, l.group_chunks);
+        if (chunks % l.group_chunks) n += lp_tile_group_bytes(&l, chunks % l.group_chunks);
+    }
+    return (n + 63) & ~(size_t)63;
+}
+
+size_t lp_linear_scratch_bytes(int64_t cols)
+{
+    /* Two panels of codes, scales and offsets (24 bytes a column each at most), the start values of 8 tokens. */
+    size_t integer = (size_t)cols * 24 * LP_PANEL_TILES + (size_t)cols / 16 * 4 * LP_PANEL_TOKENS;
+    /* Decoded weights: one row and tiles of float32. */
+    size_t decoded = (size_t)min_i64(cols, LP_DECODE_COLS) * 4 * (1 + LP_TILE_ROWS * LP_DECODE_TILES);
+    return (integer > decoded ? integer : decoded) + 128;
+}
+
+/* Where the parts of a chunk lie. */
+typedef struct chunk_place {
+    size_t header, scale, offset, code;
+} chunk_place;
+
+static chunk_place place_of_chunk(const lp_tile_layout *l, int64_t chunk, int64_t chunks)
+{
+    int64_t group = chunk / l->group_chunks, inside = chunk % l->group_chunks;
+    int64_t n = min_i64(l->group_chunks, chunks - group * l->group_chunks);
+    chunk_place p;
+    p.header = (size_t)group * lp_tile_group_bytes(l, l->group_chunks);
+    p.scale = p.header + l->header_bytes + (size_t)inside * l->scale_bytes;
+    p.offset = p.header + l->header_bytes + (size_t)n * l->scale_bytes + (size_t)inside * l->offset_bytes;
+    p.code = p.header + l->header_bytes + (size_t)n * (l->scale_bytes + l->offset_bytes) +
+             (size_t)inside * l->code_bytes;
+    return p;
+}
+
+static void put_u16(uint8_t *p, uint16_t v) { memcpy(p, &v, 2); }
+
+/* dst: the chunk's planes, zero so far in this row. */
+static void put_codes(uint8_t *dst, int bits, int row, const uint8_t *code)
+{
+    uint8_t *lane = dst + 4 * row;
+    switch (bits) {
+    case 8:
+        for (int g = 0; g < 8; g++) memcpy(lane + 64 * g, code + 4 * g, 4);
+        return;
+    case 4: case 5: case 6:
+        for (int v = 0; v < 4; v++)
+            for (int j = 0; j < 4; j++)
+                lane[64 * v + j] = (uint8_t)((code[4 * v + j] & 15) | (code[16 + 4 * v + j] & 15) << 4);
+        if (bits == 5)
+            for (int k = 0; k < 32; k++) lane[256 + k % 4] |= (uint8_t)((code[k] >> 4) << (k / 4));
+        if (bits == 6)
+            for (int k = 0; k < 32; k++) lane[256 + 64 * (k / 16) + k % 4] |= (uint8_t)((code[k] >> 4) << (k % 16 / 4 * 2));
+        return;
+    default:
+        for (int k = 0; k < 32; k++) lane[64 * (k / 16) + k % 4] |= (uint8_t)((code[k] & 3) << (k % 16 / 4 * 2));
+        if (bits == 3)
+            for (int k = 0; k < 32; k++) lane[128 + k % 4] |= (uint8_t)((code[k] >> 2) << (k / 4));
+    }
+}
+
+static void get_codes(const uint8_t *src, int bits, int row, uint8_t *code)
+{
+    const uint8_t *lane = src + 4 * row;
+    for (int k = 0; k < LP_CHUNK; k++) {
+        int j = k % 4, g = k / 4, f = g % 4 * 2;
+        if (bits == 8) code[k] = lane[64 * g + j];
+        else if (bits >= 4) code[k] = (uint8_t)((lane[64 * (g % 4) + j] >> (g / 4 * 4)) & 15);
+        else code[k] = (uint8_t)((lane[64 * (g / 4) + j] >> f) & 3);
+        if (bits == 6) code[k] = (uint8_t)(code[k] | ((lane[256 + 64 * (g / 4) + j] >> f) & 3) << 4);
+        if (bits == 5) code[k] = (uint8_t)(code[k] | ((lane[256 + j] >> g) & 1) << 4);
+        if (bits == 3) code[k] = (uint8_t)(code[k] | ((lane[128 + j] >> g) & 1) << 2);
+    }
+}
+
+/* Scales and offsets of the units of one chunk; first: index of its first unit in the split block. */
+static void put_scales(uint8_t *tile, const chunk_place *p, const lp_tile_layout *l, int row, const lp_split *s, int first)
+{
+    int n = LP_CHUNK / l->unit;
+    if (l->header_bytes) put_u16(tile + p->header + 2 * row, s->scale16[0]);
+    if (l->offset == LP_OFFSET_KIND_SUPER) put_u16(tile + p->header + 32 + 2 * row, s->offset16[0]);
+    for (int u = 0; u < n; u++) {
+        uint8_t *scale = tile + p->scale, *offset = tile + p->offset;
+        switch (l->scale) {
+        case LP_TILE_SCALE_F16: case LP_TILE_SCALE_BF16:
+            put_u16(scale + 32 * u + 2 * row, s->scale16[first + u]);
+            break;
+        case LP_TILE_SCALE_SUPER:
+            scale[16 * u + row] = (uint8_t)s->sub[first + u];
+            break;
+        case LP_TILE_SCALE_SUPER4:
+            scale[16 * u + row] = (uint8_t)((s->sub[first + u] & 15) | s->sub_offset[first + u] << 4);
+            break;
+        default: /* BLOCK: in the header */
+            break;
+        }
+        if (l->offset == LP_OFFSET_KIND_F16) put_u16(offset + 32 * u + 2 * row, s->offset16[first + u]);
+        if (l->offset_bytes && l->offset == LP_OFFSET_KIND_SUPER) offset[16 * u + row] = s->sub_offset[first + u];
+    }
+}
+
+static float scale_of(const uint8_t *tile, const chunk_place *p, const lp_tile_layout *l, int u, int row)
+{
+    const uint8_t *scale = tile + p->scale, *header = tile + p->header + 2 * row;
+    switch (l->scale) {
+    case LP_TILE_SCALE_F16: return lp_f16_to_f32(lp_read_u16(scale + 32 * u + 2 * row));
+    case LP_TILE_SCALE_BF16: return lp_bf16_to_f32(lp_read_u16(scale + 32 * u + 2 * row));
+    case LP_TILE_SCALE_BLOCK: return lp_f16_to_f32(lp_read_u16(header));
+    case LP_TILE_SCALE_SUPER: return lp_f16_to_f32(lp_read_u16(header)) * (float)(int8_t)scale[16 * u + row];
+    default: return lp_f16_to_f32(lp_read_u16(header)) * (float)(scale[16 * u + row] & 15);
+    }
+}
+
+static float offset_of(const uint8_t *tile, const chunk_place *p, const lp_tile_layout *l, int u, int row)
+{
+    if (l->offset == LP_OFFSET_KIND_F16) return lp_f16_to_f32(lp_read_u16(tile + p->offset + 32 * u + 2 * row));
+    uint8_t m = l->scale == LP_TILE_SCALE_SUPER4 ? (uint8_t)(tile[p->scale + (size_t)(16 * u + row)] >> 4)
+                                                 : tile[p->offset + (size_t)(16 * u + row)];
+    float product = lp_f16_to_f32(lp_read_u16(tile + p->header + 32 + 2 * row)) * (float)m;
+    return -product;
+}
+
+static int64_t rows_of(const lp_tensor *t) { return t->dim[1] * t->dim[2] * t->dim[3]; }
+
+static void pack_float_row(const uint8_t *src, int64_t cols, size_t size, int row, uint8_t *dst)
+{
+    uint8_t *lane = dst + (size_t)row * size;
+    for (int64_t k = 0; k < cols; k++) memcpy(lane + (size_t)k * LP_TILE_ROWS * size, src + (size_t)k * size, size);
+}
+
+static void pack_quantized_row(const lp_tensor *source, const lp_unit_class *units, const uint8_t *src, int row,
+                               uint8_t *dst)
+{
+    lp_tile_layout l = lp_tile_layout_of(units);
+    int64_t chunks = source->dim[0] / LP_CHUNK;
+    int per_block = units->block / LP_CHUNK;
+    for (int64_t chunk = 0; chunk < chunks; chunk += per_block) {
+        lp_split s;
+        lp_packing_split(source->packing, src, &s);
+        src += source->packing->n_bytes;
+        for (int i = 0; i < per_block; i++) {
+            chunk_place p = place_of_chunk(&l, chunk + i, chunks);
+            put_codes(dst + p.code, l.bits, row, s.code + LP_CHUNK * i);
+            put_scales(dst, &p, &l, row, &s, i * (LP_CHUNK / l.unit));
+        }
+    }
+}
+
+void lp_weight_pack_tile(const lp_tensor *source, int64_t tile, uint8_t *dst)
+{
+    const lp_unit_class *units = lp_packing_unit_class(source->packing);
+    int64_t cols = source->dim[0], first = tile * LP_TILE_ROWS;
+    int n = (int)min_i64(LP_TILE_ROWS, rows_of(source) - first);
+    size_t row_bytes = lp_packing_row_bytes(source->packing, cols);
+    memset(dst, 0, lp_weight_tile_bytes(source->packing, cols));
+    for (int r = 0; r < n; r++) {
+        const uint8_t *src = source->data + (size_t)(first + r) * row_bytes;
+        if (units) pack_quantized_row(source, units, src, r, dst);
+        else pack_float_row(src, cols, float_bytes(source->packing), r, dst);
+    }
+}
+
+void lp_tile_unpack(const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel *panel)
+{
+    lp_tile_layout l = lp_tile_layout_of(units);
+    int64_t chunks = cols / LP_CHUNK;
+    int n = LP_CHUNK / l.unit;
+    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+        chunk_place p = place_of_chunk(&l, chunk, chunks);
+        for (int r = 0; r < LP_TILE_ROWS; r++) {
+            uint8_t code[LP_CHUNK];
+            get_codes(tile + p.code, l.bits, r, code);
+            for (int k = 0; k < LP_CHUNK; k++)
+                panel->code[((chunk * 8 + k / 4) * LP_TILE_ROWS + r) * 4 + k % 4] =
+                    units->table ? units->table[code[k]] : code[k];
+            for (int u = 0; u < n; u++) {
+                panel->scale[(chunk * n + u) * LP_TILE_ROWS + r] = scale_of(tile, &p, &l, u, r);
+                if (l.offset != LP_OFFSET_KIND_NONE)
+                    panel->offset[(chunk * n + u) * LP_TILE_ROWS + r] = offset_of(tile, &p, &l, u, r);
+            }
+        }
+    }
+}
