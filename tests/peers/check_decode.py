@@ -60,7 +60,7 @@ def n_different(ours, theirs):
 
 def main():
     root = pathlib.Path(__file__).resolve().parents[2]
-    lowp = load_lowp(sys.argv[1] if len(sys.argv) > 1 else os.environ.get("LIBLOWP", str(root / "build" / "liblowp.so")))
+    lowp = load_lowp(os.path.abspath(sys.argv[1] if len(sys.argv) > 1 else root / "build" / "liblowp.so"))
     ggml = load_ggml()
     if ggml is None:
         print("libggml not found: compared with the gguf package alone")
