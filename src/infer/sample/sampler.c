@@ -37,8 +37,8 @@ struct lp_sampler {
     lp_selection selection;
     size_t n_finite;   /* logits above -infinity */
 
-    /* Candidates by descending logit, equal ones by ascending id. While `open`, they are only the first n of all that
-     * have a finite logit, and extend() brings more. */
+    /* Candidates by descending logit, equal ones by ascending id. While `open`, they may be only the first n of all
+     * that have a finite logit, and extend() brings the others. */
     int32_t *id;       /* [n_vocab] */
     float *value;      /* [n_vocab] logit */
     float *weight;     /* [n_vocab]; of the last draw: probability */
@@ -183,17 +183,17 @@ static void take(lp_sampler *s, size_t k)
     for (size_t i = 0; i < s->n; i++) s->value[i] = s->logit[s->id[i]];
 }
 
-/* While the set is open: several times as many candidates. False if these are all. */
+/* While the set is open: all candidates. False if these are all already. */
 static bool extend(lp_sampler *s)
 {
     if (!s->open || s->n == s->n_finite) return false;
-    take(s, 8 * s->n);
+    take(s, s->n_finite);
     return true;
 }
 
 static void take_all(lp_sampler *s)
 {
-    if (s->open && s->n < s->n_finite) take(s, s->n_finite);
+    extend(s);
     s->open = false;
 }
 
@@ -336,8 +336,8 @@ static lp_status read_logits(lp_sampler *s, const float *logits)
     return s->n_finite ? LP_OK : lp_fail(LP_INPUT, "sampler: all %zu logits are -infinite", n);
 }
 
-/* Candidates that are looked at first where nothing says how many are wanted. */
-enum { FIRST_LOOK = 512 };
+/* Candidates that are looked at first where nothing says how many are wanted: a model is rarely less sure. */
+enum { FIRST_LOOK = 1024 };
 
 static lp_status run_chain(lp_sampler *s, const float *logits, int32_t *token)
 {
