@@ -373,6 +373,7 @@ static void selection_equals_a_full_sort(void **state)
     enum { N = 5000 };
     static float x[N];
     static int32_t order[N], got[N];
+    static float value[N];
     lp_arena arena = {0};
     lp_selection selection;
     assert_int_equal(lp_selection_init(&selection, &arena, N), LP_OK);
@@ -393,8 +394,9 @@ static void selection_equals_a_full_sort(void **state)
         qsort(order, N, sizeof *order, by_value_then_id);
         static const size_t sizes[] = {1, 2, 40, 63, 64, 65, 1000, N - 1, N};
         for (size_t j = 0; j < sizeof sizes / sizeof *sizes; j++) {
-            assert_int_equal(lp_select_top(&selection, x, N, sizes[j], got), sizes[j]);
+            lp_select_top(&selection, x, N, sizes[j], got, value);
             assert_memory_equal(got, order, sizes[j] * sizeof *got);
+            for (size_t i = 0; i < sizes[j]; i++) assert_true(value[i] == x[got[i]]);
         }
     }
     lp_arena_free(&arena);

@@ -179,8 +179,8 @@ static lp_status penalise(lp_sampler *s)
 /* The k best of all logits as candidates. */
 static void take(lp_sampler *s, size_t k)
 {
-    s->n = lp_select_top(&s->selection, s->logit, (size_t)s->n_vocab, k < s->n_finite ? k : s->n_finite, s->id);
-    for (size_t i = 0; i < s->n; i++) s->value[i] = s->logit[s->id[i]];
+    s->n = k < s->n_finite ? k : s->n_finite;
+    lp_select_top(&s->selection, s->logit, (size_t)s->n_vocab, s->n, s->id, s->value);
 }
 
 /* While the set is open: all candidates. False if these are all already. */

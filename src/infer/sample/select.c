@@ -104,11 +104,13 @@ static void reduce(lp_selection *selection, size_t m, size_t k)
     }
 }
 
-size_t lp_select_top(lp_selection *selection, const float *x, size_t n, size_t k, int32_t *id)
+void lp_select_top(lp_selection *selection, const float *x, size_t n, size_t k, int32_t *id, float *value)
 {
     size_t m = collect(selection, x, n, k);
     if (m > k) reduce(selection, m, k);
     lp_sort_keys(selection, k);
-    for (size_t i = 0; i < k; i++) id[i] = (int32_t)(uint32_t)selection->key[i];
-    return k;
+    for (size_t i = 0; i < k; i++) {
+        id[i] = (int32_t)(uint32_t)selection->key[i];
+        value[i] = lp_image_float(~upper(selection->key[i]));
+    }
 }
