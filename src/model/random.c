@@ -85,7 +85,7 @@ static lp_status set_vocabulary(lp_gguf_writer *w, int64_t n)
         if (i < 256)
             byte_token((int)i, text[i]);
         else
-            snprintf(text[i], sizeof text[i], i == 256 ? "he" : "<token_%lld>", (long long)i);
+            snprintf(text[i], sizeof text[i], i == 256 ? "he" : "<token_%d>", (int)i);
         token[i] = (lp_string){text[i], strlen(text[i])};
         type[i] = 1;
     }

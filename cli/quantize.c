@@ -1,0 +1,270 @@
+/* lowp quantize: a smaller file of the same model. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct quantize_options {
+    cli_common common;
+    const char *output, *format, *stats;
+    int recipe;
+    cli_list rules;
+} quantize_options;
+
+static const char *const recipe_names[] = {"reference", "rtn", NULL};
+
+/* ---- results ----------------------------------------------------------------------------------------------------- */
+
+static void print_json(const quantize_options *options, const lp_gguf *source, const lp_packing *packing,
+                       const lp_quantize_result *r)
+{
+    cli_json json;
+    cli_json_begin(&json, "quantize");
+    cli_json_text(&json, "source", options->common.operand[0]);
+    cli_json_text(&json, "output", options->output);
+    if (options->common.dry_run) cli_json_bool(&json, "dry_run", true);
+    cli_json_text(&json, "format", packing->name);
+    cli_json_text(&json, "recipe", recipe_names[options->recipe]);
+    cli_json_text(&json, "stats", options->stats);
+    cli_json_unsigned(&json, "source_bytes", lp_gguf_size(source));
+    cli_json_unsigned(&json, "n_bytes", r->n_bytes);
+    cli_json_integer(&json, "n_parameters", r->n_parameters);
+    cli_json_real(&json, "bits_per_weight", r->bits_per_weight);
+    cli_json_real(&json, "file_bits_per_weight", r->file_bits_per_weight);
+    cli_json_real(&json, "seconds", r->seconds);
+    cli_json_unsigned(&json, "peak_bytes", r->peak_bytes);
+    cli_json_text(&json, "sha256", r->sha256[0] ? r->sha256 : NULL);
+    cli_json_bool(&json, "requantized", r->requantized);
+    cli_json_array(&json, "tensors");
+    for (int64_t i = 0; i < r->n_rows; i++) {
+        const lp_quantize_row *row = &r->rows[i];
+        cli_json_object(&json, NULL);
+        cli_json_text(&json, "name", row->name);
+        cli_json_text(&json, "format", row->packing->name);
+        cli_json_text(&json, "source_format", row->source->name);
+        cli_json_real(&json, "error", row->error);
+        cli_json_text(&json, "fallback", row->fallback);
+        cli_json_bool(&json, "importance", row->importance);
+        cli_json_unsigned(&json, "n_bytes", row->n_bytes);
+        cli_json_close(&json);
+    }
+    cli_json_close(&json);
+    cli_json_end(&json);
+}
+
+static bool same_group(const lp_quantize_row *a, const lp_quantize_row *b)
+{
+    bool same_reason = a->fallback == b->fallback || (a->fallback && b->fallback && strcmp(a->fallback, b->fallback) == 0);
+    return a->source == b->source && a->packing == b->packing && a->importance == b->importance && same_reason;
+}
+
+static int64_t row_values(const lp_quantize_row *row)
+{
+    int64_t n = 1;
+    for (int d = 0; d < row->n_dims; d++) n *= row->dim[d];
+    return n;
+}
+
+/* One line for all tensors that were treated alike. */
+static void print_groups(FILE *out, const lp_quantize_result *r, bool dry_run)
+{
+    cli_table *table = cli_table_create(dry_run ? ">tensors|from|to|>weights|>size|>bits|importance|remark"
+                                                : ">tensors|from|to|>weights|>size|>bits|>largest error|importance|remark");
+    for (int64_t i = 0; i < r->n_rows; i++) {
+        bool first = true;
+        for (int64_t j = 0; j < i && first; j++) first = !same_group(&r->rows[i], &r->rows[j]);
+        if (!first) continue;
+        int64_t n_tensors = 0, n_values = 0;
+        uint64_t n_bytes = 0;
+        double worst = 0;
+        for (int64_t j = i; j < r->n_rows; j++) {
+            const lp_quantize_row *row = &r->rows[j];
+            if (!same_group(&r->rows[i], row)) continue;
+            n_tensors++;
+            n_values += row_values(row);
+            n_bytes += row->n_bytes;
+            if (row->error > worst) worst = row->error;
+        }
+        const lp_quantize_row *row = &r->rows[i];
+        cli_table_cell(table, "%s", cli_count(n_tensors).text);
+        cli_table_cell(table, "%s", row->source->name);
+        cli_table_cell(table, "%s", row->packing->name);
+        cli_table_cell(table, "%s", cli_count(n_values).text);
+        cli_table_cell(table, "%s", cli_bytes(n_bytes).text);
+        cli_table_cell(table, "%.4g", n_values ? 8.0 * (double)n_bytes / (double)n_values : 0);
+        if (!dry_run) cli_table_cell(table, "%.3f %%", 100 * worst);
+        cli_table_cell(table, "%s", row->importance ? "yes" : "-");
+        cli_table_cell(table, "%s", row->fallback ? row->fallback : row->source == row->packing ? "kept" : "");
+    }
+    cli_table_print(table, out);
+}
+
+static void print_every_tensor(FILE *out, const lp_quantize_result *r, bool dry_run)
+{
+    cli_table *table = cli_table_create(dry_run ? "name|shape|from|to|>size|remark" : "name|shape|from|to|>size|>error|remark");
+    for (int64_t i = 0; i < r->n_rows; i++) {
+        const lp_quantize_row *row = &r->rows[i];
+        cli_table_cell(table, "%s", row->name);
+        cli_table_cell(table, "%s", cli_shape(row->n_dims, row->dim).text);
+        cli_table_cell(table, "%s", row->source->name);
+        cli_table_cell(table, "%s", row->packing->name);
+        cli_table_cell(table, "%s", cli_bytes(row->n_bytes).text);
+        if (!dry_run) cli_table_cell(table, "%.3f %%", 100 * row->error);
+        cli_table_cell(table, "%s", row->fallback ? row->fallback : "");
+    }
+    cli_table_print(table, out);
+}
+
+static void print_human(const quantize_options *options, const lp_gguf *source, const lp_quantize_result *r)
+{
+    FILE *out = cli_out();
+    bool dry_run = options->common.dry_run;
+    uint64_t source_tensor_bytes, before = lp_gguf_size(source);
+    int64_t n = cli_parameters(source, &source_tensor_bytes);
+    fprintf(out, "%s%s -> %s\n", dry_run ? "would write: " : "", options->common.operand[0], options->output);
+    fprintf(out, "size             %s -> %s (%.2f times smaller)\n", cli_bytes(before).text, cli_bytes(r->n_bytes).text,
+            r->n_bytes ? (double)before / (double)r->n_bytes : 0);
+    fprintf(out, "bits per weight  %.3f -> %.3f (whole file: %.3f)\n",
+            n ? 8.0 * (double)source_tensor_bytes / (double)n : 0, r->bits_per_weight, r->file_bits_per_weight);
+    if (!dry_run) {
+        fprintf(out, "time             %s, %s of memory at most\n", cli_seconds(r->seconds).text,
+                cli_bytes(r->peak_bytes).text);
+        if (options->common.verbose) fprintf(out, "sha256           %s\n", r->sha256);
+    }
+    fputc('\n', out);
+    if (options->common.verbose)
+        print_every_tensor(out, r, dry_run);
+    else
+        print_groups(out, r, dry_run);
+    if (!dry_run && !options->common.verbose)
+        fputs("\nError: rms of the change relative to the tensor's own rms; 'lowp compare' tells what it costs.\n", out);
+}
+
+/* ---- work -------------------------------------------------------------------------------------------------------- */
+
+/* "GLOB=F": splits at the last '='. The glob's copy is freed by the caller. */
+static lp_status parse_rule(const char *text, lp_tensor_rule *rule)
+{
+    const char *equals = strrchr(text, '=');
+    if (!equals || equals == text || !equals[1])
+        return cli_fail(LP_USAGE, "For example: --tensor 'blk.0.*=q8_0'", "--tensor: '%.200s' is not GLOB=FORMAT", text);
+    lp_status status = cli_writable_format(equals + 1, "--tensor", &rule->packing);
+    if (status) return status;
+    char *glob = cli_copy(text);
+    glob[equals - text] = 0;
+    rule->glob = glob;
+    return LP_OK;
+}
+
+static void free_rules(lp_tensor_rule *rules, int n)
+{
+    for (int i = 0; i < n; i++) free((void *)(uintptr_t)rules[i].glob);
+    free(rules);
+}
+
+/* Warns before the work, not after it. */
+static void warn_requantize(const quantize_options *options, const lp_gguf *source)
+{
+    for (int64_t i = 0; i < lp_gguf_tensor_count(source); i++) {
+        const lp_tensor *t = lp_gguf_tensor_at(source, i);
+        if (t->n_dims < 2 || t->packing->is_float || !t->packing->can_decode) continue;
+        cli_note(&options->common,
+                 "warning: %s: %s: already quantized (%s). Quantizing again loses more than quantizing the float "
+                 "original would; the output records it.",
+                 lp_gguf_path(source), t->name, t->packing->name);
+        return;
+    }
+}
+
+static lp_status quantize(const quantize_options *options, const lp_gguf *source, lp_quantize_options *q)
+{
+    lp_pool *pool;
+    lp_status status = cli_pool(&options->common, &pool);
+    if (status) return status;
+    q->pool = pool;
+    lp_quantize_result result = {0};
+    cli_progress progress;
+    warn_requantize(options, source);
+    cli_progress_begin(&progress, &options->common);
+    status = lp_quantize(source, options->output, q, &progress.progress, &result);
+    cli_progress_end(&progress);
+    if (!status && options->common.json)
+        print_json(options, source, q->packing, &result);
+    else if (!status)
+        print_human(options, source, &result);
+    if (!status) lp_quantize_result_free(&result);
+    lp_pool_destroy(pool);
+    return status;
+}
+
+static lp_status check_options(const quantize_options *options, const lp_packing **packing)
+{
+    if (!options->output) return cli_fail(LP_USAGE, NULL, "-o OUT is missing");
+    if (!options->format)
+        return cli_fail(LP_USAGE, "q4_k is a good first choice; 'lowp formats' lists the others.", "--format F is missing");
+    lp_status status = cli_writable_format(options->format, "--format", packing);
+    if (!status && !options->common.dry_run) status = cli_check_output(options->output, options->common.force);
+    return status;
+}
+
+static lp_status run(const void *argument)
+{
+    const quantize_options *options = argument;
+    lp_quantize_options q = {.search = options->recipe == 1 ? LP_SEARCH_RTN : LP_SEARCH_REFERENCE,
+                             .force = options->common.force, .dry_run = options->common.dry_run};
+    lp_status status = check_options(options, &q.packing);
+    lp_tensor_rule *rules = cli_alloc((size_t)options->rules.n * sizeof *rules);
+    while (!status && q.n_rules < options->rules.n) {
+        status = parse_rule(options->rules.text[q.n_rules], &rules[q.n_rules]);
+        if (!status) q.n_rules++;
+    }
+    q.rules = rules;
+    lp_gguf *source = NULL;
+    lp_stats *stats = NULL;
+    if (!status) status = lp_container_open(options->common.operand[0], &source);
+    if (!status && options->stats) status = lp_stats_read(options->stats, &stats);
+    q.stats = stats;
+    if (!status) status = quantize(options, source, &q);
+    lp_stats_free(stats);
+    lp_gguf_close(source);
+    free_rules(rules, q.n_rules);
+    return status;
+}
+
+static const cli_option options_table[] = {
+    {"format", 0, CLI_TEXT, offsetof(quantize_options, format), "F", 0, 0, NULL,
+     "format of every matrix, embedding and output head included; 'lowp formats' lists them"},
+    {"output", 'o', CLI_TEXT, offsetof(quantize_options, output), "OUT", 0, 0, NULL, "the file to write"},
+    {"stats", 0, CLI_TEXT, offsetof(quantize_options, stats), "STATS", 0, 0, NULL,
+     "importance of every input channel, from 'lowp calibrate' or llama.cpp's imatrix"},
+    {"recipe", 0, CLI_CHOICE, offsetof(quantize_options, recipe), NULL, 0, 0, recipe_names,
+     "reference: the format's own search for scales (default); rtn: plain rounding to nearest"},
+    {"tensor", 0, CLI_LIST, offsetof(quantize_options, rules), "GLOB=F", 0, 0, NULL,
+     "another format for the tensors whose name matches (* and ?); may be repeated, the first match counts"},
+    {0},
+};
+
+static const quantize_options defaults = {0};
+
+const cli_verb cli_quantize = {
+    .name = "quantize",
+    .usage = "MODEL -o OUT --format F [options]",
+    .summary = "write a smaller model: fewer bits for every matrix",
+    .details = "Norms and other one-dimensional tensors stay F32. A row whose length is no multiple of the format's "
+               "block gets a fallback format, which is reported. The same source and options give the same bytes, "
+               "whatever the threads and the instruction set. The output appears whole or not at all; the source may "
+               "be replaced by itself with --force.",
+    .examples = "lowp quantize embedded -o small.gguf --format q4_k\n"
+                "lowp quantize embedded -o mixed.gguf --format q3_k --tensor 'token_embd.*=q6_k'\n"
+                "lowp calibrate embedded --text embedded-calibration -o stats.gguf --windows 8\n"
+                "lowp quantize embedded -o better.gguf --format q3_k --stats stats.gguf\n"
+                "lowp quantize embedded -o none.gguf --format q2_k --dry-run\n",
+    .options = {options_table},
+    .options_size = sizeof defaults,
+    .defaults = &defaults,
+    .least_operands = 1,
+    .most_operands = 1,
+    .writes = true,
+    .long_running = true,
+    .run = run,
+};

@@ -1,0 +1,98 @@
+/* Small things that several verbs do: threads, format names, descriptions, early checks. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+lp_status cli_pool(const cli_common *common, lp_pool **pool) { return lp_pool_create((int)common->n_threads, pool); }
+
+/* Byte layouts that `quantize --format` can write, as one line. */
+static void list_writable(char *out, size_t n_out)
+{
+    size_t n = (size_t)snprintf(out, n_out, "Formats that can be written:");
+    for (int i = 0; i < lp_packing_count(); i++) {
+        const lp_packing *p = lp_packing_at(i);
+        if (p->can_encode && n < n_out) n += (size_t)snprintf(out + n, n_out - n, " %s", p->name);
+    }
+    if (n < n_out) snprintf(out + n, n_out - n, ". 'lowp formats' explains them.");
+}
+
+static const char *nearest_writable(const char *text)
+{
+    const char *names[129];
+    int n = 0;
+    for (int i = 0; i < lp_packing_count() && n < 128; i++)
+        if (lp_packing_at(i)->can_encode) names[n++] = lp_packing_at(i)->name;
+    names[n] = NULL;
+    char lower[64];
+    size_t length = strlen(text);
+    if (length >= sizeof lower) return NULL;
+    for (size_t i = 0; i <= length; i++) lower[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] + 32 : text[i]);
+    return cli_nearest(lower, names);
+}
+
+/* The byte layout of a GGUF file that stores what a format text means ("u4:32:f16+min" is q4_1), or NULL. */
+static const lp_packing *packing_of_text(const char *text)
+{
+    lp_format *wanted;
+    if (lp_format_parse(text, &wanted)) return NULL;
+    const lp_packing *found = wanted->packing;
+    for (int i = 0; i < lp_packing_count() && !found; i++) {
+        const lp_packing *p = lp_packing_at(i);
+        lp_format *stored;
+        if (!p->can_encode || !p->text || lp_format_parse(p->text, &stored)) continue;
+        stored->packing = NULL; /* the text without '@' means the same values */
+        if (lp_format_equal(wanted, stored)) found = p;
+        lp_format_free(stored);
+    }
+    lp_format_free(wanted);
+    return found;
+}
+
+lp_status cli_writable_format(const char *text, const char *option, const lp_packing **packing)
+{
+    const lp_packing *p = lp_packing_by_name(text);
+    if (!p) p = packing_of_text(text);
+    *packing = p;
+    if (p && p->can_encode) return LP_OK;
+    char advice[1024];
+    list_writable(advice, sizeof advice);
+    const char *near = p ? NULL : nearest_writable(text);
+    char question[80] = "";
+    if (near) snprintf(question, sizeof question, "; did you mean %s?", near);
+    const lp_format_row *row = lp_format_row_find(text);
+    const char *what = p || row ? "this format cannot be written to a GGUF file" : "unknown format";
+    return cli_fail(LP_USAGE, advice, "%s: '%.200s': %s%s", option, text, what, question);
+}
+
+int64_t cli_parameters(const lp_gguf *gguf, uint64_t *n_tensor_bytes)
+{
+    int64_t n = 0;
+    *n_tensor_bytes = 0;
+    for (int64_t i = 0; i < lp_gguf_tensor_count(gguf); i++) {
+        n += lp_tensor_values(lp_gguf_tensor_at(gguf, i));
+        *n_tensor_bytes += lp_gguf_tensor_at(gguf, i)->n_bytes;
+    }
+    return n;
+}
+
+void cli_describe_model(const lp_model *model, char *out, size_t n_out)
+{
+    const lp_model_info *info = lp_model_get_info(model);
+    double bits = info->n_parameters ? 8.0 * (double)info->n_tensor_bytes / (double)info->n_parameters : 0;
+    char name[256];
+    const char *path = lp_gguf_path(lp_model_gguf(model));
+    cli_printable(path, strlen(path), name, sizeof name);
+    snprintf(out, n_out, "%s (%s, %s parameters, %.2f bits per weight)", name, info->architecture,
+             cli_large(info->n_parameters).text, bits);
+}
+
+lp_status cli_check_output(const char *path, bool force)
+{
+    struct stat s;
+    if (stat(path, &s) != 0) return LP_OK; /* what is wrong with a folder is the writer's to say */
+    if (!S_ISREG(s.st_mode)) return cli_fail(LP_USAGE, NULL, "%.500s: it exists and is not a regular file", path);
+    if (!force) return cli_fail(LP_USAGE, "--force replaces it.", "%.500s: the output exists", path);
+    return LP_OK;
+}
