@@ -18,7 +18,8 @@ extern "C" {
  * business. */
 typedef struct lp_packing {
     const char *name;   /* "q4_k": the name in lowp, in files and after @ in a format text */
-    const char *text;   /* the format text that it stores: "u4:32:(u6:8:f16)-min(u6:8:f16)@q4_k" */
+    const char *text;   /* the format text that it stores: "u4:32:(u6:8:f16)-min(u6:8:f16)@q4_k"; "" if only its size in
+                         * bytes is known here */
     uint32_t gguf_id;   /* type id in a GGUF directory */
     int32_t file_type;  /* general.file_type of a file whose matrices have this type, -1 if there is none */
     int n_values;       /* values per block; a row is a multiple of it */
@@ -29,11 +30,11 @@ typedef struct lp_packing {
 } lp_packing;
 
 LP_API const lp_packing *lp_packing_by_id(uint32_t gguf_id);  /* NULL: unknown or removed */
-LP_API const lp_packing *lp_packing_by_name(const char *name); /* case is ignored; NULL: unknown */
+LP_API const lp_packing *lp_packing_by_name(const char *name); /* "q4_k" or "q4_k@gguf"; case is ignored; NULL: unknown */
 LP_API int lp_packing_count(void);
 LP_API const lp_packing *lp_packing_at(int index); /* 0 .. count-1, in order of id */
 
-/* Bytes of a row of n values; 0 if n is negative, no multiple of the block, or the size overflows. */
+/* Bytes of a row of n values; 0 if n is negative, no multiple of the block, or the size exceeds PTRDIFF_MAX. */
 LP_API size_t lp_packing_row_bytes(const lp_packing *packing, int64_t n);
 
 /* Decodes n values (a multiple of n_values) from src to dst (float32), products left to right, every step rounded.
@@ -49,7 +50,8 @@ typedef enum lp_element_kind {
     LP_ELEMENT_INT,     /* u4 i8: two's complement or unsigned; t: -1 0 1 */
     LP_ELEMENT_BIPOLAR, /* b3: the odd integers 2q - (2^bits - 1) */
     LP_ELEMENT_FLOAT,   /* f32 f16 bf16 e4m3 ...: sign, exponent, mantissa, a rule for special values */
-    LP_ELEMENT_TABLE    /* a listed value for each code: nf4, iq4nl */
+    LP_ELEMENT_TABLE,   /* a listed value for each code: nf4, iq4nl */
+    LP_ELEMENT_FIXED    /* q1.6: two's complement with a binary point: 1 sign, 1 integer and 6 fraction bits (MXINT8) */
 } lp_element_kind;
 
 typedef enum lp_specials {
@@ -62,13 +64,14 @@ typedef enum lp_specials {
 typedef struct lp_element {
     lp_element_kind kind;
     int bits;              /* width of a code, 1 .. 32 */
-    int n_levels;          /* codes in use: 2^bits, or fewer (ternary: 3) */
-    bool is_signed;        /* INT and FLOAT */
+    int n_levels;          /* codes in use: 2^bits (INT32_MAX where that is more), or fewer (ternary: 3) */
+    bool is_signed;        /* INT and FLOAT (an unsigned FLOAT without mantissa, e8m0, has no zero: 2^(code - bias)) */
     int exponent, mantissa; /* FLOAT: field widths */
     int bias;              /* FLOAT: exponent bias */
     lp_specials specials;  /* FLOAT */
     const float *table;    /* TABLE: n_levels values by code, static */
     const char *table_name; /* TABLE */
+    int fraction;          /* FIXED: bits after the point */
 } lp_element;
 
 typedef enum lp_offset {
@@ -89,8 +92,19 @@ struct lp_format {
     const lp_packing *packing; /* byte layout after '@', or NULL: canonical */
 };
 
-/* Parses "e2m1:32:e8m0", "u4:32:f16+min", "q4_k", ... A name stands for its text. *out is freed by lp_format_free.
- * Errors: LP_USAGE; the text points at the character, and suggests the nearest name for an unknown word. */
+/* Parses a format text; a name stands for its text; case is ignored; at most 255 characters.
+ *
+ *   format  = element [":" block ":" scale [":" float] [offset]]     and at the end of the whole text ["@" packing]
+ *   element = u1..u16 i2..i16 b1..b8 t, qI.F (fixed point), [u]eXmY[ieee|fn|fnuz|none] f32 f16 bf16 e8m0,
+ *             or a table: nf4 fp4 af4 iq4nl e2m1uz
+ *   block   = values per scale along a row: "32"; rows x values: "16x16", "allx1"; "row" = 1xall; "tensor" = allxall
+ *   scale   = element | "(" format ")"                                              at most three scales deep
+ *   offset  = "+min" | "-min" | "+zero", then "(" format ")" unless it is the scale's (min) or the element's (zero)
+ *
+ * The float after the scale is one more scale for the whole tensor. Without a suffix e4m3 is fn, other floats of 8 bits
+ * or more are ieee, smaller ones have no specials; unsigned ones are fn from 7 bits on. A packing must store just the
+ * format before it. *out is freed by lp_format_free. Errors: LP_USAGE; the text points at the character, and suggests
+ * the nearest name for an unknown word. */
 LP_API lp_status lp_format_parse(const char *text, lp_format **out);
 LP_API void lp_format_free(lp_format *format); /* NULL is allowed */
 
@@ -100,7 +114,8 @@ LP_API size_t lp_format_print(const lp_format *format, char *buffer, size_t n);
 
 LP_API bool lp_format_equal(const lp_format *a, const lp_format *b);
 
-/* Bits per value with scales and offsets spread over their blocks; a scale per tensor or row counts 0. */
+/* Bits per value with scales and offsets spread over their blocks; a scale per tensor or row counts 0. With a packing:
+ * those of its blocks. */
 LP_API double lp_format_bits(const lp_format *format);
 
 /* Value of a code of an element (codes 0 .. 2^bits - 1); NaN for a code that is not in use. */

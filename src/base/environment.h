@@ -2,11 +2,12 @@
 #ifndef LP_BASE_ENVIRONMENT_H
 #define LP_BASE_ENVIRONMENT_H
 
+#include <fenv.h>
 #include <stdint.h>
 
 /* Sets the environment of the calling thread and returns the one before, for lp_environment_leave. The compiler knows
- * nothing of it: the arithmetic belongs into a function that is called in between. Not fenv.h, which touches the x87
- * unit too and takes a hundred times longer. */
+ * nothing of it: the arithmetic belongs into a function that is called in between. fenv.h would touch the x87 unit too
+ * and take a hundred times longer. */
 static inline uint64_t lp_environment_enter(void)
 {
 #if defined(__x86_64__) || defined(__SSE__)
@@ -20,17 +21,21 @@ static inline uint64_t lp_environment_enter(void)
     if (before != wanted) __asm__ volatile("msr fpcr, %0" : : "r"(wanted) : "memory");
     return before;
 #else
-#error "the floating-point environment of this processor is not known: add it in base/environment.h"
+    int before = fegetround(); /* what C offers: the rounding, but not the flushing of subnormals */
+    if (before != FE_TONEAREST) fesetround(FE_TONEAREST);
+    return (uint64_t)before;
 #endif
 }
 
 static inline void lp_environment_leave(uint64_t before)
 {
 #if defined(__x86_64__) || defined(__SSE__)
-    uint32_t mxcsr = (uint32_t)before;
-    if ((mxcsr & ~0x3fu) != 0x1f80) __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr) : "memory");
+    uint32_t mxcsr = (uint32_t)before; /* with the exception flags of before */
+    __asm__ volatile("ldmxcsr %0" : : "m"(mxcsr) : "memory");
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0" : : "r"(before) : "memory");
 #else
-    if (before != 0) __asm__ volatile("msr fpcr, %0" : : "r"(before) : "memory");
+    fesetround((int)before);
 #endif
 }
 

@@ -5,6 +5,11 @@
 #include <stdint.h>
 #include <string.h>
 
+/* The one place for it: every file format of ours is little-endian and is read by memcpy. */
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "lowp needs a little-endian target: model files are read in place"
+#endif
+
 static inline float lp_f32_from_bits(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
 static inline uint32_t lp_f32_bits(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
 

@@ -80,8 +80,8 @@ static lp_status wrong_magic(const reader *r)
         bad(r, "", "is a safetensors file, not a GGUF file");
         return lp_hint(LP_INPUT, "convert it to GGUF first");
     }
-    uint8_t start[4] = {0};
-    memcpy(start, data, n < 4 ? (size_t)n : 4);
+    if (n < 4) return bad(r, "", "is not a GGUF file: it has %llu bytes", (unsigned long long)n);
+    const uint8_t *start = data;
     return bad(r, "", "is not a GGUF file: it starts with bytes %02x %02x %02x %02x, not 47 47 55 46", start[0], start[1],
                start[2], start[3]);
 }

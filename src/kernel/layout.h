@@ -30,7 +30,7 @@
 enum {
     LP_CHUNK = 32,             /* values of k */
     LP_PANEL_TILES = 2,        /* tiles that a matrix-matrix kernel unpacks at a time */
-    LP_PANEL_TOKENS = 8,       /* tokens whose start values stand in scratch at a time */
+    LP_PANEL_TOKENS = 6,       /* tokens of a register tile; their start values stand in scratch */
     LP_DECODE_COLS = 1024,     /* columns that linear_f32 decodes at a time: a multiple of every packing's block */
     LP_DECODE_TILES = 4
 };
@@ -107,7 +107,9 @@ static inline lp_panel lp_panel_at(void *scratch, int64_t cols, int i)
     return panel;
 }
 
-/* Scratch behind the panels: int32 [LP_PANEL_TOKENS][cols/16]. */
+/* Scratch behind the panels: where sums of products start, -zero * (sum of codes) for every unit, of up to
+ * LP_PANEL_TOKENS tokens. A token's row is lp_act_row_bytes(cols) bytes, as the activations' rows are, so that a kernel
+ * steps through both with one stride. */
 static inline int32_t *lp_panel_start(void *scratch, int64_t cols)
 {
     return (int32_t *)(void *)lp_panel_at(scratch, cols, LP_PANEL_TILES).code;

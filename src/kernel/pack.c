@@ -25,8 +25,8 @@ size_t lp_weight_tile_bytes(const lp_packing *packing, int64_t cols)
 
 size_t lp_linear_scratch_bytes(int64_t cols)
 {
-    /* Two panels of codes, scales and offsets (24 bytes a column each at most), the start values of 8 tokens. */
-    size_t integer = (size_t)cols * 24 * LP_PANEL_TILES + (size_t)cols / 16 * 4 * LP_PANEL_TOKENS;
+    /* Panels of codes, scales and offsets (24 bytes a column each at most), then the rows of start values. */
+    size_t integer = (size_t)cols * 24 * LP_PANEL_TILES + lp_act_row_bytes(cols) * LP_PANEL_TOKENS;
     /* Decoded weights: one row and tiles of float32. */
     size_t decoded = (size_t)min_i64(cols, LP_DECODE_COLS) * 4 * (1 + LP_TILE_ROWS * LP_DECODE_TILES);
     return (integer > decoded ? integer : decoded) + 128;

@@ -142,7 +142,7 @@ static inline void search_correlation(const lp_scale_search *s, int n, const lan
     }
     correlate(s, n, x, w, best_i, xl, ll);
     for (int l = 0; l < LP_LANES; l++) {
-        scale[l] = ll[l] > 0.0f ? xl[l] / ll[l] : 0.0f;
+        scale[l] = ll[l] != 0.0f ? xl[l] / ll[l] : 0.0f; /* NaN where a sum overflowed: the caller refuses it */
         best[l] = scale[l] * xl[l];
     }
     for (int k = s->first_trial; k <= s->last_trial; k++) {
@@ -195,7 +195,7 @@ static inline void descend(const lp_scale_search *s, int n, const lanes *restric
 static inline void finish_descent(const lp_scale_search *s, int n, const lanes *restrict x, const lanes *restrict w,
                                   const lanes i, const bool off[LP_LANES], lanes scale, uint8_t (*restrict code)[LP_LANES])
 {
-    int32_t level[LP_BLOCK_MAX][LP_LANES];
+    int32_t level[LP_SEARCH_MAX][LP_LANES];
     lanes xl, ll;
     correlate(s, n, x, w, i, xl, ll);
     for (int j = 0; j < n; j++)

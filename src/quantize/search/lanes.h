@@ -10,7 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { LP_LANES = 16, LP_BLOCK_MAX = 256, LP_SUB_MAX = 16, LP_BYTES_MAX = 256 };
+/* Blocks in a batch, values per block and per search, sub-blocks and bytes per block at most. */
+enum { LP_LANES = 16, LP_BLOCK_MAX = 256, LP_SEARCH_MAX = 32, LP_SUB_MAX = 16, LP_BYTES_MAX = 210 };
 
 /* ---- searches ---------------------------------------------------------------------------------------------------- */
 
@@ -132,9 +133,6 @@ typedef uint32_t lp_encode_batch_fn(const lp_encode_format *format, const lp_enc
 lp_encode_batch_fn lp_encode_batch_ref;
 lp_encode_batch_fn lp_encode_batch_avx2;
 lp_encode_batch_fn lp_encode_batch_avx512;
-
-/* Mean of x^2 of sixteen rows of k values each, sums in index order. */
-typedef void lp_mean_square_fn(const float *const row[LP_LANES], int64_t k, float mean[LP_LANES]);
 
 /* IQ4's non-linear levels by code. */
 extern const int8_t lp_iq4_levels[16];

@@ -1,0 +1,17 @@
+/* The classes of units that have specialised kernels. CLASS(name, code bits, has table, unit, tile scale, offset); others
+ * go through the portable unpacking. Two packings with the same row share their code; the zero and the table are data. */
+CLASS(q4_0, 4, false, 32, F16, NONE)
+CLASS(q4_1, 4, false, 32, F16, F16)
+CLASS(q5_0, 5, false, 32, F16, NONE)
+CLASS(q5_1, 5, false, 32, F16, F16)
+CLASS(q8_0, 8, false, 32, F16, NONE)
+CLASS(q2_k, 2, false, 16, SUPER4, SUPER)
+CLASS(q3_k, 3, false, 16, SUPER, NONE)
+CLASS(q4_k, 4, false, 32, SUPER, SUPER)
+CLASS(q5_k, 5, false, 32, SUPER, SUPER)
+CLASS(q6_k, 6, false, 16, SUPER, NONE)
+CLASS(iq4_nl, 4, true, 32, F16, NONE)
+CLASS(iq4_xs, 4, true, 32, SUPER, NONE)
+CLASS(mxfp4, 4, true, 32, BF16, NONE)
+CLASS(nvfp4, 4, true, 16, BF16, NONE)
+CLASS(tq, 2, false, 32, BLOCK, NONE)

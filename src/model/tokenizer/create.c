@@ -1,0 +1,232 @@
+/* From a vocabulary's arrays to a tokenizer. Card: runtime/tokenizers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/checked.h"
+#include "base/fail.h"
+#include "model/tokenizer/tokenizer.h"
+#include "model/tokenizer/unicode.h"
+
+static const char *const named_keys[] = {
+    [LP_NAMED_BOS] = "tokenizer.ggml.bos_token_id",         [LP_NAMED_EOS] = "tokenizer.ggml.eos_token_id",
+    [LP_NAMED_EOT] = "tokenizer.ggml.eot_token_id",         [LP_NAMED_EOM] = "tokenizer.ggml.eom_token_id",
+    [LP_NAMED_UNKNOWN] = "tokenizer.ggml.unknown_token_id", [LP_NAMED_FIM_PAD] = "tokenizer.ggml.fim_pad_token_id",
+    [LP_NAMED_FIM_REP] = "tokenizer.ggml.fim_rep_token_id", [LP_NAMED_FIM_SEP] = "tokenizer.ggml.fim_sep_token_id",
+};
+_Static_assert(sizeof named_keys / sizeof *named_keys == LP_NAMED_COUNT, "a key for every named token");
+
+const char *lp_named_token_key(lp_named_token which) { return named_keys[which]; }
+
+/* Files do not mark which tokens end an answer; it is known by the texts that the model families use. */
+static const char *const end_texts[] = {
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "</s>",
+    "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>",
+    "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+    /* padding, repository and file separators of fill-in-the-middle */
+    "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>",
+    "<reponame>", "<|file_sep|>",
+};
+
+static int32_t find_text(const lp_vocabulary *vocabulary, const char *text)
+{
+    return lp_vocabulary_find(vocabulary, text, strlen(text));
+}
+
+/* A token that ends generation is control, whatever the file says: a text must not be able to hold one. */
+static void mark_ends(lp_tokenizer *t, const lp_tokenizer_source *source)
+{
+    static const lp_named_token ends[] = {LP_NAMED_EOS, LP_NAMED_EOT, LP_NAMED_EOM, LP_NAMED_FIM_PAD, LP_NAMED_FIM_REP,
+                                          LP_NAMED_FIM_SEP};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (source->named[ends[i]] >= 0) t->ends_generation[source->named[ends[i]]] = true;
+    for (size_t i = 0; i < sizeof end_texts / sizeof *end_texts; i++) {
+        int32_t id = find_text(&t->vocabulary, end_texts[i]);
+        if (id < 0) continue;
+        t->ends_generation[id] = true;
+        t->type[id] = LP_TOKEN_CONTROL;
+    }
+    /* Where <|return|> and <|call|> end an answer, <|end|> only ends one of its messages. */
+    int32_t end = find_text(&t->vocabulary, "<|end|>");
+    if (end >= 0 && end != t->eos && find_text(&t->vocabulary, "<|return|>") >= 0 &&
+        find_text(&t->vocabulary, "<|call|>") >= 0)
+        t->ends_generation[end] = false;
+}
+
+static bool is_special(uint8_t type)
+{
+    return type == LP_TOKEN_CONTROL || type == LP_TOKEN_UNKNOWN || type == LP_TOKEN_USER_DEFINED;
+}
+
+/* Bytes that a token stands for: a special text as it is, else its byte characters mapped back. A character that stands
+ * for no byte stands for itself. */
+static lp_status decode_tokens(lp_tokenizer *t)
+{
+    const lp_vocabulary *v = &t->vocabulary;
+    size_t n_bytes = 0;
+    for (int32_t id = 0; id < v->n; id++) n_bytes += v->text[id].n; /* their sum was checked */
+    char *out = lp_arena_alloc(&t->arena, n_bytes);
+    t->bytes = lp_arena_alloc_array(&t->arena, (size_t)v->n, sizeof *t->bytes);
+    if (!out || !t->bytes) return LP_RESOURCE;
+    for (int32_t id = 0; id < v->n; id++) {
+        lp_string text = v->text[id];
+        const uint8_t *p = (const uint8_t *)text.data;
+        char *begin = out;
+        if (text.n > t->max_token) t->max_token = text.n;
+        if (is_special(t->type[id]) || lp_utf8_valid_prefix(p, text.n) < text.n) {
+            t->bytes[id] = text;
+            continue;
+        }
+        for (size_t at = 0, next; at < text.n; at = next) {
+            int byte = lp_character_byte(lp_utf8_decode(p, at, &next));
+            if (byte >= 0) {
+                *out++ = (char)byte;
+            } else {
+                memcpy(out, p + at, next - at);
+                out += next - at;
+            }
+        }
+        t->bytes[id] = (lp_string){begin, (size_t)(out - begin)};
+    }
+    return LP_OK;
+}
+
+static lp_status build_special(lp_tokenizer *t)
+{
+    const lp_vocabulary *v = &t->vocabulary;
+    int32_t *ids = malloc(((size_t)v->n + 1) * sizeof *ids);
+    if (!ids) return lp_fail_memory((size_t)v->n * sizeof *ids, "special tokens");
+    size_t n_all = 0, n_user = 0;
+    for (int32_t id = 0; id < v->n; id++)
+        if (is_special(t->type[id])) ids[n_all++] = id;
+    lp_status status = lp_special_build(&t->special, &t->arena, v->text, ids, n_all);
+    for (size_t i = 0; i < n_all; i++)
+        if (t->type[ids[i]] == LP_TOKEN_USER_DEFINED) ids[n_user++] = ids[i];
+    if (status == LP_OK) status = lp_special_build(&t->user_defined, &t->arena, v->text, ids, n_user);
+    free(ids);
+    return status;
+}
+
+static bool is_text(lp_string s, const char *text) { return s.n == strlen(text) && !memcmp(s.data, text, s.n); }
+
+static int shown(lp_string s) { return (int)(s.n < 80 ? s.n : 80); }
+
+static lp_status choose_split(lp_tokenizer *t, const lp_tokenizer_source *source)
+{
+    lp_string pre = source->pre;
+    if (!pre.n || is_text(pre, "default")) pre = (lp_string){"gpt-2", 5};
+    t->split = lp_split_find(pre.data, pre.n);
+    if (t->split) return LP_OK;
+    char names[1024];
+    lp_split_names(names, sizeof names);
+    lp_fail(LP_UNSUPPORTED, "%s: tokenizer.ggml.pre: pre-tokenizer \"%.*s\" is not known", source->name, shown(pre), pre.data);
+    return lp_hint(LP_UNSUPPORTED, "known ones: %s", names);
+}
+
+lp_status lp_tokenizer_check_model(const char *name, lp_string model)
+{
+    if (is_text(model, "gpt2")) return LP_OK;
+    lp_fail(LP_UNSUPPORTED, "%s: tokenizer.ggml.model: tokenizer \"%.*s\" is not supported", name, shown(model), model.data);
+    return lp_hint(LP_UNSUPPORTED, "known ones: gpt2 (byte-level BPE)");
+}
+
+static lp_status check_source(const lp_tokenizer_source *source)
+{
+    LP_TRY(lp_tokenizer_check_model(source->name, source->model));
+    if (source->n_tokens <= 0)
+        return lp_fail(LP_INPUT, "%s: tokenizer.ggml.tokens: no tokens", source->name);
+    for (int32_t i = 0; source->types && i < source->n_tokens; i++)
+        if (source->types[i] < 0 || source->types[i] >= LP_TOKEN_TYPE_COUNT)
+            return lp_fail(LP_INPUT, "%s: tokenizer.ggml.token_type[%d]: %d is not a type (0 to 6)", source->name, i,
+                           source->types[i]);
+    for (int i = 0; i < LP_NAMED_COUNT; i++)
+        if (source->named[i] < -1 || source->named[i] >= source->n_tokens)
+            return lp_fail(LP_INPUT, "%s: %s: %d is not a token (there are %d)", source->name, named_keys[i],
+                           source->named[i], source->n_tokens);
+    if (source->adds_bos == 1 && source->named[LP_NAMED_BOS] < 0)
+        return lp_fail(LP_INPUT, "%s: tokenizer.ggml.add_bos_token is set, but there is no %s", source->name,
+                       named_keys[LP_NAMED_BOS]);
+    return LP_OK;
+}
+
+static lp_status fill(lp_tokenizer *t, const lp_tokenizer_source *source)
+{
+    size_t n = (size_t)source->n_tokens;
+    LP_TRY(choose_split(t, source));
+    LP_TRY(lp_vocabulary_build(&t->vocabulary, &t->arena, source->tokens, source->n_tokens));
+    LP_TRY(lp_merges_build(&t->merges, &t->arena, &t->vocabulary, source->merges, source->n_merges, source->name));
+    t->bos = source->named[LP_NAMED_BOS];
+    t->eos = source->named[LP_NAMED_EOS];
+    t->unknown = source->named[LP_NAMED_UNKNOWN];
+    t->adds_bos = source->adds_bos < 0 ? t->split->adds_bos && t->bos >= 0 : source->adds_bos;
+    t->type = lp_arena_alloc(&t->arena, n);
+    t->ends_generation = lp_arena_alloc_array(&t->arena, n, sizeof *t->ends_generation);
+    if (!t->type || !t->ends_generation) return LP_RESOURCE;
+    for (size_t i = 0; i < n; i++) t->type[i] = source->types ? (uint8_t)source->types[i] : LP_TOKEN_NORMAL;
+    mark_ends(t, source);
+    for (int b = 0; b < 256; b++) {
+        uint8_t text[2];
+        t->byte_id[b] = lp_vocabulary_find(&t->vocabulary, text, (size_t)lp_utf8_encode_short(lp_byte_character((uint8_t)b), text));
+    }
+    LP_TRY(decode_tokens(t));
+    return build_special(t);
+}
+
+lp_status lp_tokenizer_create_from(const lp_tokenizer_source *source, lp_tokenizer **out)
+{
+    *out = NULL;
+    LP_TRY(check_source(source));
+    lp_tokenizer *t = calloc(1, sizeof *t);
+    if (!t) return lp_fail_memory(sizeof *t, "a tokenizer");
+    lp_status status = fill(t, source);
+    if (status == LP_OK)
+        *out = t;
+    else
+        lp_tokenizer_free(t);
+    return status;
+}
+
+void lp_tokenizer_free(lp_tokenizer *tokenizer)
+{
+    if (!tokenizer) return;
+    lp_arena_free(&tokenizer->arena);
+    free(tokenizer);
+}
+
+static bool in_range(const lp_tokenizer *t, int32_t id) { return id >= 0 && id < t->vocabulary.n; }
+
+lp_string lp_tokenizer_bytes(const lp_tokenizer *tokenizer, int32_t id, bool show_special)
+{
+    if (!in_range(tokenizer, id)) return (lp_string){"", 0};
+    uint8_t type = tokenizer->type[id];
+    if (!show_special && (type == LP_TOKEN_CONTROL || type == LP_TOKEN_UNKNOWN)) return (lp_string){"", 0};
+    return tokenizer->bytes[id];
+}
+
+lp_string lp_tokenizer_token(const lp_tokenizer *tokenizer, int32_t id)
+{
+    return in_range(tokenizer, id) ? tokenizer->vocabulary.text[id] : (lp_string){"", 0};
+}
+
+int32_t lp_tokenizer_size(const lp_tokenizer *tokenizer) { return tokenizer->vocabulary.n; }
+int32_t lp_tokenizer_bos(const lp_tokenizer *tokenizer) { return tokenizer->bos; }
+int32_t lp_tokenizer_eos(const lp_tokenizer *tokenizer) { return tokenizer->eos; }
+bool lp_tokenizer_adds_bos(const lp_tokenizer *tokenizer) { return tokenizer->adds_bos; }
+
+bool lp_tokenizer_ends_generation(const lp_tokenizer *tokenizer, int32_t id)
+{
+    return in_range(tokenizer, id) && tokenizer->ends_generation[id];
+}
+
+bool lp_tokenizer_equal(const lp_tokenizer *a, const lp_tokenizer *b)
+{
+    if (a->vocabulary.n != b->vocabulary.n || a->split != b->split || a->merges.n != b->merges.n ||
+        a->adds_bos != b->adds_bos || (a->adds_bos && a->bos != b->bos))
+        return false;
+    for (int32_t id = 0; id < a->vocabulary.n; id++) {
+        lp_string x = a->vocabulary.text[id], y = b->vocabulary.text[id];
+        if (x.n != y.n || memcmp(x.data, y.data, x.n) || a->type[id] != b->type[id]) return false;
+    }
+    for (size_t i = 0; i < a->merges.n; i++)
+        if (a->merges.list[i].pair != b->merges.list[i].pair) return false;
+    return true;
+}
