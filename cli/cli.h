@@ -194,6 +194,8 @@ void cli_print_bytes(FILE *file, const char *bytes, size_t n, bool keep_lines);
 /* ---- small helpers (support.c) ----------------------------------------------------------------------------------- */
 
 lp_status cli_pool(const cli_common *common, lp_pool **pool);
+/* The byte layout of GGUF files that holds the values of a format, or NULL. */
+const lp_packing *cli_packing_of(const lp_format *format);
 /* The packing that a format name or text stands for. Errors: LP_USAGE with the nearest name and all that can be written. */
 lp_status cli_writable_format(const char *text, const char *option, const lp_packing **packing);
 /* "embedded (llama, 4.2 M parameters, 16.00 bits per weight)" */

@@ -32,20 +32,27 @@ static const char *nearest_writable(const char *text)
     return cli_nearest(lower, names);
 }
 
-/* The byte layout of a GGUF file that stores what a format text means ("u4:32:f16+min" is q4_1), or NULL. */
+const lp_packing *cli_packing_of(const lp_format *format)
+{
+    if (format->packing) return format->packing;
+    for (int i = 0; i < lp_packing_count(); i++) {
+        const lp_packing *p = lp_packing_at(i);
+        lp_format *stored;
+        if (!p->can_decode || lp_format_parse(p->text, &stored)) continue;
+        stored->packing = NULL; /* the text without '@' means the same values */
+        bool equal = lp_format_equal(format, stored);
+        lp_format_free(stored);
+        if (equal) return p;
+    }
+    return NULL;
+}
+
+/* The byte layout that stores what a format text means ("u4:32:f16+min" is q4_1), or NULL. */
 static const lp_packing *packing_of_text(const char *text)
 {
     lp_format *wanted;
     if (lp_format_parse(text, &wanted)) return NULL;
-    const lp_packing *found = wanted->packing;
-    for (int i = 0; i < lp_packing_count() && !found; i++) {
-        const lp_packing *p = lp_packing_at(i);
-        lp_format *stored;
-        if (!p->can_encode || !p->text || lp_format_parse(p->text, &stored)) continue;
-        stored->packing = NULL; /* the text without '@' means the same values */
-        if (lp_format_equal(wanted, stored)) found = p;
-        lp_format_free(stored);
-    }
+    const lp_packing *found = cli_packing_of(wanted);
     lp_format_free(wanted);
     return found;
 }
