@@ -13,7 +13,7 @@
 
 #include "base/fail.h"
 
-enum { N_SLOTS = 1024 };
+enum { N_SLOTS = 1024, N_LEVELS = 4 };
 
 /* One mapping. The handler reads first, last, first and believes them if both firsts agree: first is 0 while the slot
  * changes hands. */
@@ -25,10 +25,8 @@ typedef struct map_slot {
 } map_slot;
 
 static map_slot slots[N_SLOTS];
-static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER; /* for taking a slot; the handler takes no lock */
-static struct sigaction previous;
+static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER; /* for taking a slot or a level; handlers take no lock */
 static uintptr_t page_size;
-static int install_error;
 
 static map_slot *slot_of(uintptr_t address)
 {
@@ -39,19 +37,21 @@ static map_slot *slot_of(uintptr_t address)
     return NULL;
 }
 
+static void read_page_size(void) { page_size = (uintptr_t)sysconf(_SC_PAGESIZE); }
+
 static bool map_zeros(uintptr_t first, uintptr_t last)
 {
     return mmap((void *)first, last - first, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
 }
 
 /* A fault of somebody else's, or a signal that somebody sent. */
-static void pass_on(int signal_number, siginfo_t *info, void *context)
+static void pass_on(const struct sigaction *previous, int signal_number, siginfo_t *info, void *context)
 {
-    if (previous.sa_flags & SA_SIGINFO) {
-        previous.sa_sigaction(signal_number, info, context);
-    } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
-        previous.sa_handler(signal_number);
-    } else if (info->si_code > 0 || previous.sa_handler == SIG_DFL) {
+    if (previous->sa_flags & SA_SIGINFO) {
+        previous->sa_sigaction(signal_number, info, context);
+    } else if (previous->sa_handler != SIG_DFL && previous->sa_handler != SIG_IGN) {
+        previous->sa_handler(signal_number);
+    } else if (info->si_code > 0 || previous->sa_handler == SIG_DFL) {
         /* A fault ends the process as if we were not there: it comes again after the return. A signal that was sent
          * has to be sent again. */
         signal(signal_number, SIG_DFL);
@@ -59,47 +59,73 @@ static void pass_on(int signal_number, siginfo_t *info, void *context)
     }
 }
 
-static void on_bus_error(int signal_number, siginfo_t *info, void *context)
+static void handle(const struct sigaction *previous, int signal_number, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
-    uintptr_t address = (uintptr_t)info->si_addr, page = address & ~(page_size - 1);
     bool unreadable = info->si_code == BUS_ADRERR || info->si_code == BUS_MCEERR_AR;
-    map_slot *slot = unreadable ? slot_of(address) : NULL;
+    map_slot *slot = unreadable ? slot_of((uintptr_t)info->si_addr) : NULL;
+    bool done = false;
     if (slot) {
+        uintptr_t page = (uintptr_t)info->si_addr & ~(page_size - 1);
         atomic_store(&slot->failed, true);
         /* Where the system allows no more separate mappings, one from here to the end (beyond the end of the file too,
          * if it shrank). */
-        if (map_zeros(page, page + page_size) || map_zeros(page, atomic_load(&slot->last))) {
-            errno = saved_errno;
-            return;
-        }
+        done = map_zeros(page, page + page_size) || map_zeros(page, atomic_load(&slot->last));
     }
-    pass_on(signal_number, info, context);
+    if (!done) pass_on(previous, signal_number, info, context);
     errno = saved_errno;
 }
 
-static void install_handler(void)
+/* Our handler may be replaced by one that passes foreign faults on to it. To come back above that one, without the two
+ * passing a fault to each other for ever, takes another function with its own predecessor. previous[i] is written once,
+ * before handler i is installed. */
+static struct sigaction previous[N_LEVELS];
+static void handle_0(int n, siginfo_t *info, void *context) { handle(&previous[0], n, info, context); }
+static void handle_1(int n, siginfo_t *info, void *context) { handle(&previous[1], n, info, context); }
+static void handle_2(int n, siginfo_t *info, void *context) { handle(&previous[2], n, info, context); }
+static void handle_3(int n, siginfo_t *info, void *context) { handle(&previous[3], n, info, context); }
+static void (*const handlers[N_LEVELS])(int, siginfo_t *, void *) = {handle_0, handle_1, handle_2, handle_3};
+static int n_levels; /* used so far */
+
+static bool is_same_handler(const struct sigaction *a, const struct sigaction *b)
 {
-    page_size = (uintptr_t)sysconf(_SC_PAGESIZE);
-    struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    install_error = sigaction(SIGBUS, &action, &previous) == 0 ? 0 : errno;
+    if ((a->sa_flags ^ b->sa_flags) & SA_SIGINFO) return false;
+    return a->sa_flags & SA_SIGINFO ? a->sa_sigaction == b->sa_sigaction : a->sa_handler == b->sa_handler;
 }
 
-static int take_slot(uintptr_t first, uintptr_t last, int file)
+/* Makes sure that one of our handlers is the current one. Under slots_lock. 0, or the errno. */
+static int install_handler(void)
 {
-    int taken = -1;
+    struct sigaction now, ours = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    sigemptyset(&ours.sa_mask);
+    if (sigaction(SIGBUS, NULL, &now) != 0) return errno;
+    for (int i = 0; i < n_levels; i++)
+        if ((now.sa_flags & SA_SIGINFO) && now.sa_sigaction == handlers[i]) return 0;
+    int level = 0;
+    while (level < n_levels && !is_same_handler(&previous[level], &now)) level++;
+    if (level == N_LEVELS) return 0; /* the process keeps changing it: theirs stays */
+    if (level == n_levels) previous[n_levels++] = now;
+    ours.sa_sigaction = handlers[level];
+    return sigaction(SIGBUS, &ours, NULL) == 0 ? 0 : errno;
+}
+
+/* LP_OK and *taken, or LP_RESOURCE. */
+static lp_status take_slot(const char *path, uintptr_t first, uintptr_t last, int file, int *taken)
+{
+    int slot = 0;
     pthread_mutex_lock(&slots_lock);
-    for (int i = 0; i < N_SLOTS && taken < 0; i++) {
-        if (atomic_load(&slots[i].first)) continue;
-        slots[i].file = file;
-        atomic_store(&slots[i].failed, false);
-        atomic_store(&slots[i].last, last);
-        atomic_store(&slots[i].first, first);
-        taken = i;
+    int error = install_handler();
+    while (slot < N_SLOTS && atomic_load(&slots[slot].first)) slot++;
+    if (error == 0 && slot < N_SLOTS) {
+        slots[slot].file = file;
+        atomic_store(&slots[slot].failed, false);
+        atomic_store(&slots[slot].last, last);
+        atomic_store(&slots[slot].first, first);
     }
     pthread_mutex_unlock(&slots_lock);
-    return taken;
+    *taken = slot;
+    if (error) return lp_fail(LP_RESOURCE, "%s: the SIGBUS handler cannot be installed (%s)", path, strerror(error));
+    return slot < N_SLOTS ? LP_OK : lp_fail(LP_RESOURCE, "%s: too many files are mapped (%d)", path, N_SLOTS);
 }
 
 static uintptr_t round_up_to_page(uintptr_t n) { return (n + page_size - 1) & ~(page_size - 1); }
@@ -119,10 +145,11 @@ static lp_status map_open_file(const char *path, int file, lp_map *map)
     size_t n = (size_t)s.st_size;
     void *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, file, 0);
     if (p == MAP_FAILED) return lp_fail(LP_RESOURCE, "%s: cannot be mapped (%zu bytes: %s)", path, n, strerror(errno));
-    int slot = take_slot((uintptr_t)p, round_up_to_page((uintptr_t)p + n), file);
-    if (slot < 0) {
+    int slot;
+    lp_status status = take_slot(path, (uintptr_t)p, round_up_to_page((uintptr_t)p + n), file, &slot);
+    if (status != LP_OK) {
         munmap(p, n);
-        return lp_fail(LP_RESOURCE, "%s: too many files are mapped (%d)", path, N_SLOTS);
+        return status;
     }
     *map = (lp_map){.data = p, .n_bytes = n, .slot = slot};
     return LP_OK;
@@ -132,8 +159,7 @@ lp_status lp_map_open(const char *path, lp_map *map)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     *map = (lp_map){.slot = -1};
-    pthread_once(&once, install_handler);
-    if (install_error) return lp_fail(LP_RESOURCE, "%s: no SIGBUS handler (%s)", path, strerror(install_error));
+    pthread_once(&once, read_page_size);
     /* O_NONBLOCK: opening a pipe must not wait for a writer. */
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file < 0) {

@@ -12,6 +12,9 @@ static void fill_tables(void)
         lp_kernels_init_ref(&tables[i]);
         tables[i].isa = (lp_isa)i;
     }
+#if defined(__x86_64__)
+    lp_kernels_init_avx512(&tables[LP_ISA_AVX512]);
+#endif
 }
 
 const lp_kernels *lp_kernels_of(lp_isa isa)

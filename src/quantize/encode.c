@@ -6,8 +6,10 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/environment.h"
 #include "base/fail.h"
 #include "base/half.h"
+#include "quantize/encode.h"
 #include "quantize/search/lanes.h"
 
 static lp_encode_batch_fn *batch_function(void)
@@ -38,11 +40,12 @@ static int64_t find_nonfinite(const float *x, int64_t n)
     return -1;
 }
 
-static lp_status check_values(const float *src, int64_t n_rows, int64_t k)
+static lp_status check_values(const float *src, int64_t first_row, int64_t n_rows, int64_t k)
 {
     int64_t bad = find_nonfinite(src, n_rows * k);
     if (bad < 0) return LP_OK;
-    return lp_fail(LP_INPUT, "row %" PRId64 ", column %" PRId64 ": the value is not finite (%g)", bad / k, bad % k, (double)src[bad]);
+    return lp_fail(LP_INPUT, "row %" PRId64 ", column %" PRId64 ": the value is not finite (%g)", first_row + bad / k, bad % k,
+                   (double)src[bad]);
 }
 
 static lp_status check_importance(const float *importance, int64_t k)
@@ -55,7 +58,8 @@ static lp_status check_importance(const float *importance, int64_t k)
 
 /* ---- float packings ---------------------------------------------------------------------------------------------- */
 
-static lp_status encode_floats(const lp_packing *packing, const float *src, int64_t n_rows, int64_t k, void *dst)
+static lp_status encode_floats(const lp_packing *packing, const float *src, int64_t first_row, int64_t n_rows, int64_t k,
+                               void *dst)
 {
     int64_t n = n_rows * k;
     if (packing->n_bytes == 4) {
@@ -68,8 +72,8 @@ static lp_status encode_floats(const lp_packing *packing, const float *src, int6
     for (int64_t i = 0; i < n; i++) {
         uint16_t bits = half ? lp_f16_from_f32(src[i]) : lp_bf16_from_f32(src[i]);
         if ((bits & exponent) == exponent)
-            return lp_fail(LP_INPUT, "row %" PRId64 ", column %" PRId64 ": the value would be infinite in %s (%g)", i / k,
-                           i % k, packing->name, (double)src[i]);
+            return lp_fail(LP_INPUT, "row %" PRId64 ", column %" PRId64 ": the value would be infinite in %s (%g)",
+                           first_row + i / k, i % k, packing->name, (double)src[i]);
         memcpy(out + 2 * i, &bits, 2);
     }
     return LP_OK;
@@ -122,7 +126,7 @@ static void take_bytes(const lp_encode_batch *batch, int n_used, int n_bytes, ui
         for (int b = 0; b < n_bytes; b++) dst[l * n_bytes + b] = batch->bytes[b][l];
 }
 
-static lp_status encode_blocks(group *g, int64_t n_rows, void *dst)
+static lp_status encode_blocks(group *g, int64_t first_row, int64_t n_rows, void *dst)
 {
     lp_encode_batch_fn *encode = batch_function();
     lp_encode_batch batch;
@@ -140,7 +144,7 @@ static lp_status encode_blocks(group *g, int64_t n_rows, void *dst)
             if (bad) {
                 int64_t block = first + __builtin_ctz(bad), column = block % per_row * g->format->n_values;
                 return lp_fail(LP_INPUT, "row %" PRId64 ", columns %" PRId64 " to %" PRId64 ": the scale would be infinite in f16",
-                               row + block / per_row, column, column + g->format->n_values - 1);
+                               first_row + row + block / per_row, column, column + g->format->n_values - 1);
             }
             take_bytes(&batch, n_used, g->format->n_bytes, out);
             out += n_used * g->format->n_bytes;
@@ -149,8 +153,16 @@ static lp_status encode_blocks(group *g, int64_t n_rows, void *dst)
     return LP_OK;
 }
 
-lp_status lp_encode_rows(const lp_packing *packing, lp_search search, const float *src, int64_t n_rows, int64_t k,
-                         const float *importance, void *dst)
+bool lp_encode_uses_importance(const lp_packing *packing, lp_search search)
+{
+    const lp_encode_format *format = lp_encode_format_find(packing->name);
+    if (!format || search == LP_SEARCH_RTN) return false;
+    lp_weighting weighting = format->weighted.weighting;
+    return weighting == LP_WEIGHT_IMPORTANCE || weighting == LP_WEIGHT_ROOT;
+}
+
+lp_status lp_encode_rows_from(const lp_packing *packing, lp_search search, const float *src, int64_t first_row, int64_t n_rows,
+                              int64_t k, const float *importance, void *dst)
 {
     const lp_encode_format *format = lp_encode_format_find(packing->name);
     if (!packing->can_encode || (!packing->is_float && !format))
@@ -158,11 +170,21 @@ lp_status lp_encode_rows(const lp_packing *packing, lp_search search, const floa
     if (n_rows < 0 || k < 0 || k % packing->n_values != 0)
         return lp_fail(LP_USAGE, "a row of %" PRId64 " values is no multiple of a %s block (%d)", k, packing->name, packing->n_values);
     if (n_rows == 0 || k == 0) return LP_OK;
-    LP_TRY(check_values(src, n_rows, k));
+    LP_TRY(check_values(src, first_row, n_rows, k));
+    if (!lp_encode_uses_importance(packing, search)) importance = NULL;
     if (importance) LP_TRY(check_importance(importance, k));
-    if (packing->is_float) return encode_floats(packing, src, n_rows, k, dst);
+    if (packing->is_float) return encode_floats(packing, src, first_row, n_rows, k, dst);
 
     const lp_encode_plan *plan = search == LP_SEARCH_RTN ? &format->rtn : importance ? &format->weighted : &format->plain;
-    group g = {.format = format, .plan = plan, .src = src, .importance = search == LP_SEARCH_RTN ? NULL : importance, .k = k};
-    return encode_blocks(&g, n_rows, dst);
+    group g = {.format = format, .plan = plan, .src = src, .importance = importance, .k = k};
+    return encode_blocks(&g, first_row, n_rows, dst);
+}
+
+lp_status lp_encode_rows(const lp_packing *packing, lp_search search, const float *src, int64_t n_rows, int64_t k,
+                         const float *importance, void *dst)
+{
+    uint64_t before = lp_environment_enter();
+    lp_status status = lp_encode_rows_from(packing, search, src, 0, n_rows, k, importance, dst);
+    lp_environment_leave(before);
+    return status;
 }

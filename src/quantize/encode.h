@@ -1,0 +1,15 @@
+/* Encoding as the quantizer calls it. */
+#ifndef LP_QUANTIZE_ENCODE_H
+#define LP_QUANTIZE_ENCODE_H
+
+#include <lowp/quantize.h>
+
+/* lp_encode_rows for rows that begin with row first_row of their tensor: messages count from there. The caller has set
+ * the floating-point environment. */
+lp_status lp_encode_rows_from(const lp_packing *packing, lp_search search, const float *src, int64_t first_row, int64_t n_rows,
+                              int64_t k, const float *importance, void *dst);
+
+/* Whether importance changes what is stored. */
+bool lp_encode_uses_importance(const lp_packing *packing, lp_search search);
+
+#endif

@@ -1,0 +1,434 @@
+/* A file to a smaller file, tensor by tensor: rows are decoded, encoded and compared in pieces, so that memory is a few
+ * rows. Threads take chunks of rows in turn; each chunk's result depends on its rows alone. */
+#include <lowp/quantize.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/arena.h"
+#include "base/checked.h"
+#include "base/fail.h"
+#include "base/map.h"
+#include "base/sha256.h"
+#include "file/gguf.h"
+#include "quantize/encode.h"
+#include "quantize/plan.h"
+
+enum {
+    CHUNK_BYTES = 512 << 10, /* of float32 rows that a thread works on at once */
+    CHUNK_ROWS = 64,         /* at most */
+    CHUNKS_PER_THREAD = 3,   /* in a piece */
+    HASH_BYTES = 4 << 20     /* of the source between two looks at progress */
+};
+
+/* What a thread found wrong, if anything: its text lives in that thread otherwise. */
+typedef struct failure {
+    lp_status status;
+    int64_t chunk;
+    char text[512];
+} failure;
+
+typedef struct job {
+    const lp_gguf *source;
+    const lp_quantize_options *options;
+    const lp_progress *progress;
+    lp_quantize_result *result;
+    lp_gguf_writer *writer; /* owned; NULL once it is finished or aborted */
+    double done, total;     /* bytes of the source hashed and read */
+
+    /* buffers for the largest tensor */
+    int n_threads;
+    float *values;          /* [n_threads][2][chunk values]: decoded source, decoded result */
+    size_t n_values;        /* per thread and half */
+    uint8_t *out[2];        /* pieces: one is written while the other is filled */
+    double *sums;           /* [piece rows][2]: sum of (x - x')^2 and of x^2 */
+    failure *failures;      /* [n_threads] */
+} job;
+
+/* One piece of a tensor, as the threads see it. */
+typedef struct piece {
+    job *job;
+    const lp_quantize_step *step;
+    const lp_quantize_row *row;
+    int64_t first_row, n_rows, chunk_rows;
+    uint8_t *out;
+    const uint8_t *pending; /* bytes of the piece before, written by the calling thread meanwhile */
+    size_t n_pending;
+    lp_status write_status;
+    atomic_llong next; /* chunk */
+} piece;
+
+static bool is_cancelled(const lp_progress *progress)
+{
+    return progress && progress->cancelled && progress->cancelled(progress->context);
+}
+
+static lp_status step_progress(job *j, const char *what, double bytes)
+{
+    j->done += bytes;
+    if (j->progress && j->progress->report) j->progress->report(j->progress->context, what, j->done, j->total);
+    if (is_cancelled(j->progress)) return lp_fail(LP_INTERRUPTED, "%s: interrupted", lp_gguf_path(j->source));
+    return LP_OK;
+}
+
+/* ---- sizes of the buffers ---------------------------------------------------------------------------------------- */
+
+static int64_t chunk_rows(int64_t k)
+{
+    int64_t n = CHUNK_BYTES / 4 / (k > 0 ? k : 1);
+    return n < 1 ? 1 : n > CHUNK_ROWS ? CHUNK_ROWS : n;
+}
+
+static int64_t piece_rows(const job *j, int64_t k) { return chunk_rows(k) * CHUNKS_PER_THREAD * j->n_threads; }
+
+static lp_status allocate_buffers(job *j, const lp_quantize_step *steps)
+{
+    size_t n_out = 1, n_rows = 1;
+    j->n_threads = j->options->pool ? lp_pool_threads(j->options->pool) : 1;
+    for (int64_t i = 0; i < j->result->n_rows; i++) {
+        const lp_quantize_row *row = &j->result->rows[i];
+        if (steps[i].copy) continue;
+        int64_t k = row->dim[0], rows = piece_rows(j, k), all = lp_tensor_rows(steps[i].tensor);
+        if (rows > all) rows = all;
+        size_t values = (size_t)(chunk_rows(k) * k), bytes;
+        if (!lp_mul_size(lp_packing_row_bytes(row->packing, k), (size_t)rows, &bytes))
+            return lp_fail(LP_RESOURCE, "%s: %s: a piece of %" PRId64 " rows overflows", lp_gguf_path(j->source), row->name, rows);
+        if (values > j->n_values) j->n_values = values;
+        if (bytes > n_out) n_out = bytes;
+        if ((size_t)rows > n_rows) n_rows = (size_t)rows;
+    }
+    size_t n_values;
+    if (!lp_mul_size(j->n_values + 16, (size_t)j->n_threads * 2 * sizeof(float), &n_values)) return lp_fail_memory(SIZE_MAX, "rows");
+    j->values = lp_aligned_alloc(n_values);
+    j->out[0] = lp_aligned_alloc(n_out);
+    j->out[1] = lp_aligned_alloc(n_out);
+    j->sums = lp_aligned_alloc(n_rows * 2 * sizeof(double));
+    j->failures = calloc((size_t)j->n_threads, sizeof *j->failures);
+    if (!j->values || !j->out[0] || !j->out[1] || !j->sums || !j->failures) return lp_fail_memory(n_values + 2 * n_out, "rows");
+    return LP_OK;
+}
+
+static void free_buffers(job *j)
+{
+    lp_aligned_free(j->values);
+    lp_aligned_free(j->out[0]);
+    lp_aligned_free(j->out[1]);
+    lp_aligned_free(j->sums);
+    free(j->failures);
+}
+
+/* ---- rows -------------------------------------------------------------------------------------------------------- */
+
+/* Sum of (x - y)^2 and of x^2 over a row: lane j mod 8 in order of j, then the lanes in order. */
+static void add_squares(const float *x, const float *y, int64_t k, double sums[2])
+{
+    double error[8] = {0}, power[8] = {0};
+    int64_t j = 0;
+    for (; j + 8 <= k; j += 8) {
+        for (int l = 0; l < 8; l++) {
+            double a = (double)x[j + l], d = a - (double)y[j + l];
+            error[l] += d * d;
+            power[l] += a * a;
+        }
+    }
+    for (int l = 0; j < k; j++, l++) {
+        double a = (double)x[j], d = a - (double)y[j];
+        error[l] += d * d;
+        power[l] += a * a;
+    }
+    sums[0] = sums[1] = 0.0;
+    for (int l = 0; l < 8; l++) {
+        sums[0] += error[l];
+        sums[1] += power[l];
+    }
+}
+
+/* Encodes rows that may belong to several matrices with importance of their own. */
+static lp_status encode_chunk(const piece *p, const float *x, int64_t first, int64_t n, uint8_t *out)
+{
+    const lp_tensor *tensor = p->step->tensor;
+    int64_t k = tensor->dim[0];
+    size_t row_bytes = lp_packing_row_bytes(p->row->packing, k);
+    while (n > 0) {
+        int64_t part = n;
+        const float *importance = p->step->importance;
+        if (p->step->per_matrix) {
+            int64_t matrix = first / tensor->dim[1], end = (matrix + 1) * tensor->dim[1];
+            if (first + part > end) part = end - first;
+            importance += matrix * k;
+        }
+        LP_TRY(lp_encode_rows_from(p->row->packing, p->job->options->search, x, first, part, k, importance, out));
+        x += part * k;
+        out += row_bytes * (size_t)part;
+        first += part;
+        n -= part;
+    }
+    return LP_OK;
+}
+
+static lp_status do_chunk(const piece *p, int64_t chunk, int thread)
+{
+    const job *j = p->job;
+    const lp_tensor *tensor = p->step->tensor;
+    int64_t k = tensor->dim[0], at = chunk * p->chunk_rows, n = p->n_rows - at < p->chunk_rows ? p->n_rows - at : p->chunk_rows;
+    size_t source_bytes = lp_packing_row_bytes(tensor->packing, k), row_bytes = lp_packing_row_bytes(p->row->packing, k);
+    float *x = j->values + (size_t)thread * 2 * j->n_values, *y = x + j->n_values;
+    uint8_t *out = p->out + row_bytes * (size_t)at;
+    lp_packing_decode(tensor->packing, tensor->data + source_bytes * (size_t)(p->first_row + at), n * k, x);
+    LP_TRY(encode_chunk(p, x, p->first_row + at, n, out));
+    lp_packing_decode(p->row->packing, out, n * k, y);
+    for (int64_t r = 0; r < n; r++) add_squares(x + r * k, y + r * k, k, j->sums + 2 * (at + r));
+    return LP_OK;
+}
+
+static void do_piece(void *context, int thread, int n_threads)
+{
+    piece *p = context;
+    (void)n_threads;
+    if (thread == 0 && p->n_pending) p->write_status = lp_gguf_writer_write(p->job->writer, p->pending, p->n_pending);
+    failure *failed = &p->job->failures[thread];
+    int64_t n_chunks = (p->n_rows + p->chunk_rows - 1) / p->chunk_rows;
+    for (;;) {
+        int64_t chunk = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed);
+        if (chunk >= n_chunks) return;
+        failed->status = do_chunk(p, chunk, thread);
+        if (failed->status == LP_OK) continue;
+        failed->chunk = chunk;
+        snprintf(failed->text, sizeof failed->text, "%s", lp_error());
+        return;
+    }
+}
+
+/* The error of the first chunk that has one: chunks are taken in order, so that it is the same for any number of threads. */
+static lp_status check_failures(const job *j, const char *name)
+{
+    const failure *first = NULL;
+    for (int t = 0; t < j->n_threads; t++) {
+        const failure *f = &j->failures[t];
+        if (f->status != LP_OK && (!first || f->chunk < first->chunk)) first = f;
+    }
+    return first ? lp_fail(first->status, "%s: %s: %s", lp_gguf_path(j->source), name, first->text) : LP_OK;
+}
+
+/* ---- tensors ----------------------------------------------------------------------------------------------------- */
+
+/* Rows that were read are not needed again; from one piece further back, so that pages across a border go as well. */
+static void drop_behind(const job *j, const lp_tensor *tensor, int64_t first_row, int64_t n_rows)
+{
+    lp_gguf_drop_pages(j->source, tensor, first_row - n_rows, first_row + n_rows);
+}
+
+static lp_status convert_tensor(job *j, const lp_quantize_step *step, lp_quantize_row *row)
+{
+    const lp_tensor *tensor = step->tensor;
+    int64_t k = tensor->dim[0], n_rows = lp_tensor_rows(tensor), rows = piece_rows(j, k);
+    size_t row_bytes = lp_packing_row_bytes(row->packing, k), n_pending = 0;
+    double error = 0.0, power = 0.0;
+    int half = 0;
+    for (int64_t first = 0; first < n_rows; first += rows, half ^= 1) {
+        piece p = {.job = j, .step = step, .row = row, .first_row = first, .n_rows = n_rows - first < rows ? n_rows - first : rows,
+                   .chunk_rows = chunk_rows(k), .out = j->out[half], .pending = j->out[half ^ 1], .n_pending = n_pending};
+        lp_pool_run(j->options->pool, do_piece, &p);
+        LP_TRY(p.write_status);
+        LP_TRY(check_failures(j, row->name));
+        for (int64_t r = 0; r < p.n_rows; r++) {
+            error += j->sums[2 * r];
+            power += j->sums[2 * r + 1];
+        }
+        n_pending = row_bytes * (size_t)p.n_rows;
+        drop_behind(j, tensor, first, p.n_rows);
+        LP_TRY(step_progress(j, row->name, (double)tensor->n_bytes * (double)p.n_rows / (double)n_rows));
+        if (first + rows >= n_rows) LP_TRY(lp_gguf_writer_write(j->writer, j->out[half], n_pending));
+    }
+    row->error = power > 0.0 ? sqrt(error / power) : 0.0;
+    return LP_OK;
+}
+
+static lp_status copy_tensor(job *j, const lp_quantize_step *step)
+{
+    const lp_tensor *tensor = step->tensor;
+    int64_t n_rows = lp_tensor_rows(tensor);
+    if (n_rows == 0) return LP_OK;
+    size_t row_bytes = tensor->n_bytes / (size_t)n_rows;
+    int64_t rows = (int64_t)((size_t)HASH_BYTES / (row_bytes ? row_bytes : 1)) + 1;
+    for (int64_t first = 0; first < n_rows; first += rows) {
+        int64_t n = n_rows - first < rows ? n_rows - first : rows;
+        LP_TRY(lp_gguf_writer_write(j->writer, tensor->data + row_bytes * (size_t)first, row_bytes * (size_t)n));
+        drop_behind(j, tensor, first, n);
+        LP_TRY(step_progress(j, tensor->name, (double)row_bytes * (double)n));
+    }
+    return LP_OK;
+}
+
+/* ---- metadata ---------------------------------------------------------------------------------------------------- */
+
+static lp_status hash_source(job *j, char hex[65])
+{
+    const lp_gguf *source = j->source;
+    lp_sha256 hash;
+    lp_sha256_begin(&hash);
+    for (uint64_t at = 0; at < source->n_bytes; at += HASH_BYTES) {
+        uint64_t n = source->n_bytes - at < HASH_BYTES ? source->n_bytes - at : HASH_BYTES;
+        lp_sha256_add(&hash, source->data + at, (size_t)n);
+        if (source->is_mapped) lp_map_drop(&source->map, (size_t)at, (size_t)n);
+        LP_TRY(step_progress(j, "hash", (double)n));
+    }
+    lp_sha256_end(&hash, hex);
+    return LP_OK;
+}
+
+/* Keys that tell how a file was made and would be wrong in the next one. */
+static bool is_stale(const lp_gguf_key *key)
+{
+    static const char *const stale[] = {"lowp.version", "lowp.recipe", "lowp.source.sha256", "lowp.stats.sha256", "lowp.requantized"};
+    for (size_t i = 0; i < sizeof stale / sizeof stale[0]; i++)
+        if (key->key.n == strlen(stale[i]) && !memcmp(key->key.data, stale[i], key->key.n)) return true;
+    return false;
+}
+
+/* The keys that this program adds or replaces. */
+typedef struct provenance {
+    char *recipe;
+    char source_sha256[65];
+    const char *stats_sha256; /* "": none */
+    uint32_t file_type;
+    bool has_file_type, requantized;
+} provenance;
+
+static lp_status set_keys(lp_gguf_writer *writer, const lp_gguf *source, const provenance *p)
+{
+    for (int64_t i = 0; i < lp_gguf_key_count(source); i++) {
+        const lp_gguf_key *key = lp_gguf_key_at(source, i);
+        if (!is_stale(key)) LP_TRY(lp_gguf_writer_copy_key(writer, key));
+    }
+    if (p->has_file_type) LP_TRY(lp_gguf_writer_set_u32(writer, "general.file_type", p->file_type));
+    LP_TRY(lp_gguf_writer_set_u32(writer, "general.quantization_version", 2));
+    LP_TRY(lp_gguf_writer_set_string(writer, "lowp.version", lp_version()));
+    LP_TRY(lp_gguf_writer_set_string(writer, "lowp.recipe", p->recipe));
+    LP_TRY(lp_gguf_writer_set_string(writer, "lowp.source.sha256", p->source_sha256));
+    if (*p->stats_sha256) LP_TRY(lp_gguf_writer_set_string(writer, "lowp.stats.sha256", p->stats_sha256));
+    if (p->requantized) LP_TRY(lp_gguf_writer_set_bool(writer, "lowp.requantized", true));
+    return LP_OK;
+}
+
+/* Bytes that set_keys and the directory will take, for a dry run: nothing may be created then. */
+static uint64_t planned_bytes(const job *j, const provenance *p)
+{
+    static const char *const number_keys[] = {"general.file_type", "general.quantization_version"};
+    int64_t alignment = LP_GGUF_ALIGNMENT;
+    uint64_t n = LP_GGUF_HEADER;
+    for (int64_t i = 0; i < lp_gguf_key_count(j->source); i++) {
+        const lp_gguf_key *key = lp_gguf_key_at(j->source, i);
+        bool replaced = is_stale(key);
+        for (int r = p->has_file_type ? 0 : 1; r < 2; r++)
+            replaced |= key->key.n == strlen(number_keys[r]) && !memcmp(key->key.data, number_keys[r], key->key.n);
+        if (!replaced) n += 8 + key->key.n + 4 + (key->type == LP_GGUF_ARRAY ? 12 : 0) + key->n_raw;
+        if (key->key.n == 17 && !memcmp(key->key.data, "general.alignment", 17)) memcpy(&alignment, key->raw, 4);
+    }
+    for (int r = p->has_file_type ? 0 : 1; r < 2; r++) n += 8 + strlen(number_keys[r]) + 8;
+    const struct {
+        const char *key, *value;
+    } texts[] = {{"lowp.version", lp_version()}, {"lowp.recipe", p->recipe}, {"lowp.source.sha256", p->source_sha256}};
+    for (int t = 0; t < 3; t++) n += 8 + strlen(texts[t].key) + 4 + 8 + strlen(texts[t].value);
+    if (*p->stats_sha256) n += 8 + strlen("lowp.stats.sha256") + 4 + 8 + strlen(p->stats_sha256);
+    if (p->requantized) n += 8 + strlen("lowp.requantized") + 4 + 1;
+    for (int64_t i = 0; i < j->result->n_rows; i++) {
+        const lp_quantize_row *row = &j->result->rows[i];
+        n += 8 + strlen(row->name) + 4 + 8 * (uint64_t)row->n_dims + 12;
+    }
+    if (j->result->n_rows) lp_align_u64(n, (uint64_t)alignment, &n);
+    for (int64_t i = 0; i < j->result->n_rows; i++) lp_align_u64(n + j->result->rows[i].n_bytes, (uint64_t)alignment, &n);
+    return n;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+static lp_status write_file(job *j, const lp_quantize_step *steps, const provenance *p)
+{
+    lp_quantize_result *result = j->result;
+    LP_TRY(set_keys(j->writer, j->source, p));
+    for (int64_t i = 0; i < result->n_rows; i++) {
+        const lp_quantize_row *row = &result->rows[i];
+        LP_TRY(lp_gguf_writer_add_tensor(j->writer, row->name, row->n_dims, row->dim, row->packing));
+    }
+    result->n_bytes = lp_gguf_writer_size(j->writer);
+    LP_TRY(lp_gguf_writer_begin_data(j->writer));
+    for (int64_t i = 0; i < result->n_rows; i++) {
+        lp_quantize_row *row = &result->rows[i];
+        LP_TRY(steps[i].copy ? copy_tensor(j, &steps[i]) : convert_tensor(j, &steps[i], row));
+    }
+    LP_TRY(lp_gguf_check_intact(j->source));
+    lp_gguf_writer *writer = j->writer;
+    j->writer = NULL;
+    return lp_gguf_writer_finish(writer, result->sha256);
+}
+
+static lp_status run(job *j, const char *path, const lp_quantize_step *steps, provenance *p)
+{
+    const lp_quantize_options *options = j->options;
+    p->has_file_type = options->packing->file_type >= 0;
+    p->file_type = (uint32_t)options->packing->file_type;
+    p->requantized = j->result->requantized;
+    p->stats_sha256 = options->stats ? lp_stats_sha256(options->stats) : "";
+    p->recipe = lp_quantize_recipe(options);
+    if (!p->recipe) return lp_fail_memory(64, "the recipe");
+    if (options->dry_run) {
+        memset(p->source_sha256, '0', 64);
+        j->result->n_bytes = planned_bytes(j, p);
+        return LP_OK;
+    }
+    j->total = (double)j->source->n_bytes;
+    for (int64_t i = 0; i < j->result->n_rows; i++) j->total += (double)steps[i].tensor->n_bytes;
+    LP_TRY(allocate_buffers(j, steps));
+    LP_TRY(lp_gguf_writer_create(path, options->force, &j->writer)); /* first: a refusal should not take a second */
+    LP_TRY(hash_source(j, p->source_sha256));
+    return write_file(j, steps, p);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void finish_result(lp_quantize_result *result, double seconds)
+{
+    double n = (double)(result->n_parameters ? result->n_parameters : 1);
+    result->bits_per_weight = 8.0 * (double)result->n_tensor_bytes / n;
+    result->file_bits_per_weight = 8.0 * (double)result->n_bytes / n;
+    result->seconds = seconds;
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) == 0) result->peak_bytes = (uint64_t)usage.ru_maxrss * 1024;
+}
+
+lp_status lp_quantize(const lp_gguf *source, const char *path, const lp_quantize_options *options, const lp_progress *progress,
+                      lp_quantize_result *result)
+{
+    double start = now();
+    memset(result, 0, sizeof *result);
+    lp_quantize_step *steps = NULL;
+    provenance p = {0};
+    job j = {.source = source, .options = options, .progress = progress, .result = result};
+    lp_status status = lp_quantize_plan(source, options, result, &steps);
+    if (status == LP_OK) status = run(&j, path, steps, &p);
+    lp_gguf_writer_abort(j.writer);
+    free_buffers(&j);
+    free(p.recipe);
+    free(steps);
+    if (status == LP_OK) finish_result(result, now() - start);
+    else lp_quantize_result_free(result);
+    return status;
+}
+
+void lp_quantize_result_free(lp_quantize_result *result)
+{
+    free(result->rows);
+    memset(result, 0, sizeof *result);
+}
