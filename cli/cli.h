@@ -181,6 +181,7 @@ typedef struct cli_text {
 
 cli_text cli_bytes(uint64_t n);    /* "8.53 MB" */
 cli_text cli_count(int64_t n);     /* "21,345" */
+cli_text cli_number(int64_t n, const char *noun); /* "1 window", "2 windows"; a noun of at most 16 letters */
 cli_text cli_large(int64_t n);     /* "4.2 M" */
 cli_text cli_seconds(double s);    /* "1.4 s", "2 min 5 s" */
 cli_text cli_shape(int n_dims, const int64_t *dim); /* "256 x 4096" */

@@ -10,12 +10,12 @@ lp_status cli_pool(const cli_common *common, lp_pool **pool) { return lp_pool_cr
 /* Byte layouts that `quantize --format` can write, as one line. */
 static void list_writable(char *out, size_t n_out)
 {
-    size_t n = (size_t)snprintf(out, n_out, "Formats that can be written:");
+    size_t n = (size_t)snprintf(out, n_out, "these can be written:");
     for (int i = 0; i < lp_packing_count(); i++) {
         const lp_packing *p = lp_packing_at(i);
         if (p->can_encode && n < n_out) n += (size_t)snprintf(out + n, n_out - n, " %s", p->name);
     }
-    if (n < n_out) snprintf(out + n, n_out - n, ". 'lowp formats' explains them.");
+    if (n < n_out) snprintf(out + n, n_out - n, "; 'lowp formats' explains them");
 }
 
 static const char *nearest_writable(const char *text)
@@ -100,6 +100,6 @@ lp_status cli_check_output(const char *path, bool force)
     struct stat s;
     if (stat(path, &s) != 0) return LP_OK; /* what is wrong with a folder is the writer's to say */
     if (!S_ISREG(s.st_mode)) return cli_fail(LP_USAGE, NULL, "%.500s: it exists and is not a regular file", path);
-    if (!force) return cli_fail(LP_USAGE, "--force replaces it.", "%.500s: the output exists", path);
+    if (!force) return cli_fail(LP_USAGE, "--force replaces it", "%.500s: the output exists", path);
     return LP_OK;
 }

@@ -1,6 +1,6 @@
 /* Continues a text, token by token: tokenizer, session, sampler.
  *
- *   ./generate embedded "It was a dark and" 40
+ *   build/examples/generate embedded "It was a dark and" 40
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* How much less sure is a quantized model? Quantizes a model, then compares both on a text.
  *
- *   ./perplexity embedded q4_k /tmp/small.gguf
+ *   build/examples/perplexity embedded q4_k /tmp/small.gguf
  */
 #include <math.h>
 #include <stdio.h>

@@ -34,7 +34,7 @@ check "a missing text is bad input and is named" errs 3 "/nonexistent.txt" lowp 
 check "a folder is no file" errs 3 "work" lowp info "$folder/work"
 check "a context above the model's is a usage error" errs 2 "1024" lowp eval embedded --text embedded --context 4096
 printf 'too short' >short.txt
-check "a text below one window is bad input" errs 3 "short.txt" lowp eval embedded --text short.txt
+check "a text below one window is bad input" errs 3 "3 tokens" lowp eval embedded --text short.txt
 check "an unknown instruction set is a usage error" errs 2 "sse9" lowp info embedded --isa sse9
 check "an instruction set of another machine is unsupported" errs 5 "" sh -c 'case $(uname -m) in aarch64) other=avx2 ;; *) other=neon ;; esac; lowp info embedded --isa $other'
 check "LOWP_ISA is checked like --isa" errs 2 "sse9" env LOWP_ISA=sse9 lowp info embedded

@@ -3,7 +3,9 @@
 . "$(dirname "$0")/tap.sh"
 
 verbs=$(lowp --help | sed -n '/^Verbs/,/^$/s/^  \([a-z]*\) .*/\1/p')
-check "--help lists the verbs" sh -c "echo $verbs | grep -q 'info.*quantize.*bench'"
+check "--help lists the verbs" grep -q "info.*quantize.*bench" <<END
+$(echo $verbs)
+END
 for verb in $verbs; do
     mkdir "$folder/$verb"
     cd "$folder/$verb" || exit 1
