@@ -123,7 +123,7 @@ INLINE v16 add_unit(v16 sum, __m256i a, __m256i b, v16 scale, float x_scale)
     return v16_fma(EACH(_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b)), v16_mul(scale, v16_set1(x_scale)), sum);
 }
 
-enum { PREFETCH_BYTES = 2048 };
+enum { PREFETCH_BYTES = 4096 };
 
 INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const uint8_t *tile, int64_t cols, tokens t,
                        v16 *sum, v16 *offset_sum)

@@ -121,7 +121,7 @@ INLINE __m512 broadcast_float(const void *p) { return _mm512_castsi512_ps(broadc
 
 /* ---- matrix-vector: unpacked in registers ------------------------------------------------------------------------------ */
 
-enum { PREFETCH_BYTES = 2048 };
+enum { PREFETCH_BYTES = 4096 };
 
 INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const uint8_t *tile, int64_t cols, tokens t,
                        v16 *sum, v16 *offset_sum)
