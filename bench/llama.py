@@ -24,7 +24,7 @@ def llama(path, n_threads, n_prompt, n_generate):
 
 
 def ours(path, n_threads, n_prompt, n_generate):
-    j = peer.lowp("bench", "model", path, "--threads", n_threads, "--prompt", n_prompt, "--generate", n_generate, "--repeat", 1)
+    j = peer.lowp("bench", "model", path, "--threads", n_threads, "-p", n_prompt, "-n", n_generate, "--repeat", 1)
     rows = {r["name"]: r for r in j["rows"]}
     return rows["prefill"]["tokens_per_s"], rows["decode"]["tokens_per_s"], rows["decode"]["fraction_bandwidth"], rows["prefill"]["fraction_peak"]
 
