@@ -9,11 +9,18 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fail.h"
 
-enum { N_SLOTS = 1024, N_LEVELS = 4 };
+enum {
+    N_SLOTS = 1024,
+    N_LEVELS = 4,
+    /* Unreadable pages of one file that are replaced one by one; then all from the next one to the end are (beyond the
+     * end of the file anyway, if it shrank): the system limits the number of separate mappings. */
+    MAX_FAULTS = 256
+};
 
 /* One mapping. The handler reads first, last, first and believes them if both firsts agree: first is 0 while the slot
  * changes hands. */
@@ -21,6 +28,7 @@ typedef struct map_slot {
     _Atomic uintptr_t first; /* address; 0: free */
     _Atomic uintptr_t last;  /* end of the last page */
     _Atomic bool failed;
+    _Atomic int n_faults;
     int file;                /* kept open to see a file that shrank within its last page, where no fault happens */
 } map_slot;
 
@@ -39,9 +47,15 @@ static map_slot *slot_of(uintptr_t address)
 
 static void read_page_size(void) { page_size = (uintptr_t)sysconf(_SC_PAGESIZE); }
 
+/* Called in the signal handler, where libc promises nothing of mmap: the system call itself. */
 static bool map_zeros(uintptr_t first, uintptr_t last)
 {
-    return mmap((void *)first, last - first, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+#if __SIZEOF_POINTER__ == 8
+    return syscall(SYS_mmap, first, last - first, PROT_READ, flags, -1, (off_t)0) == (long)first;
+#else
+    return syscall(SYS_mmap2, first, last - first, PROT_READ, flags, -1, 0) == (long)first;
+#endif
 }
 
 /* A fault of somebody else's, or a signal that somebody sent. */
@@ -68,9 +82,8 @@ static void handle(const struct sigaction *previous, int signal_number, siginfo_
     if (slot) {
         uintptr_t page = (uintptr_t)info->si_addr & ~(page_size - 1);
         atomic_store(&slot->failed, true);
-        /* Where the system allows no more separate mappings, one from here to the end (beyond the end of the file too,
-         * if it shrank). */
-        done = map_zeros(page, page + page_size) || map_zeros(page, atomic_load(&slot->last));
+        bool is_one_of_many = atomic_fetch_add(&slot->n_faults, 1) >= MAX_FAULTS;
+        done = map_zeros(page, is_one_of_many ? atomic_load(&slot->last) : page + page_size);
     }
     if (!done) pass_on(previous, signal_number, info, context);
     errno = saved_errno;
@@ -119,6 +132,7 @@ static lp_status take_slot(const char *path, uintptr_t first, uintptr_t last, in
     if (error == 0 && slot < N_SLOTS) {
         slots[slot].file = file;
         atomic_store(&slots[slot].failed, false);
+        atomic_store(&slots[slot].n_faults, 0);
         atomic_store(&slots[slot].last, last);
         atomic_store(&slots[slot].first, first);
     }

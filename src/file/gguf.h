@@ -55,6 +55,9 @@ bool lp_gguf_float(lp_gguf_type type, const uint8_t *p, double *value);
  * dimension no multiple of the block, or more bytes than 2^63 - 1. */
 bool lp_gguf_tensor_bytes(const lp_packing *packing, int n_dims, const int64_t *dim, uint64_t *n_bytes);
 
+/* A writer without a file: for sizes (a dry run) and headers alone. Freed by lp_gguf_writer_abort. */
+lp_status lp_gguf_writer_create_dry(lp_gguf_writer **out);
+
 /* Header and directory of what was declared, padded to where the data begins: *n bytes to be freed. */
 lp_status lp_gguf_writer_header(const lp_gguf_writer *writer, uint8_t **bytes, size_t *n);
 

@@ -42,20 +42,24 @@ struct lp_gguf_writer {
     uint64_t n_written; /* of it */
 };
 
-lp_status lp_gguf_writer_create(const char *path, bool force, lp_gguf_writer **out)
+lp_status lp_gguf_writer_create_dry(lp_gguf_writer **out)
 {
-    *out = NULL;
-    lp_gguf_writer *writer = calloc(1, sizeof *writer);
+    lp_gguf_writer *writer = *out = calloc(1, sizeof *writer);
     if (!writer) return lp_fail_memory(sizeof *writer, "a GGUF writer");
     writer->alignment = LP_GGUF_ALIGNMENT;
     writer->n_key_bytes = LP_GGUF_HEADER;
-    lp_status status = lp_output_create(path, force, &writer->output);
-    if (status != LP_OK) {
-        free(writer);
-        return status;
-    }
-    *out = writer;
     return LP_OK;
+}
+
+lp_status lp_gguf_writer_create(const char *path, bool force, lp_gguf_writer **out)
+{
+    LP_TRY(lp_gguf_writer_create_dry(out));
+    lp_status status = lp_output_create(path, force, &(*out)->output);
+    if (status != LP_OK) {
+        free(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 static void free_writer(lp_gguf_writer *writer)
@@ -381,6 +385,7 @@ static lp_status advance(lp_gguf_writer *writer)
 lp_status lp_gguf_writer_begin_data(lp_gguf_writer *writer)
 {
     if (writer->has_begun) return lp_fail(LP_USAGE, "the data of the GGUF file began already");
+    if (!writer->output) return lp_fail(LP_USAGE, "a writer without a file takes no data");
     LP_TRY(lp_output_reserve(writer->output, lp_gguf_writer_size(writer)));
     uint8_t *bytes;
     size_t n;

@@ -211,7 +211,7 @@ static void the_callers_floating_point_environment_is_replaced_and_restored(void
     }
 }
 
-static volatile sig_atomic_t handled_by_caller;
+static _Atomic int handled_by_caller; /* 1: yes, -1: by another thread */
 static pthread_t signal_target;
 static void on_signal(int signal_number)
 {

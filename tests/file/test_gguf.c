@@ -16,24 +16,8 @@
 
 #include "build.h"
 #include "file/names.h"
+#include "folder.h"
 #include "random_model.h"
-
-static char folder[] = "/tmp/lowp-gguf-XXXXXX";
-
-static const char *path_of(const char *name)
-{
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return path;
-}
-
-static void write_file(const char *path, const void *data, size_t n)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
-}
 
 static lp_gguf *open_bytes(const builder *b)
 {
@@ -488,7 +472,5 @@ int main(void)
         cmocka_unit_test(long_names_are_shortened_in_messages),
     };
     int failed = cmocka_run_group_tests_name("gguf", tests, NULL, NULL);
-    char command[300];
-    snprintf(command, sizeof command, "rm -rf %s", folder);
-    return system(command) == 0 ? failed : 1;
+    return remove_folder() == 0 ? failed : 1;
 }

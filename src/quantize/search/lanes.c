@@ -247,7 +247,7 @@ static void code_e2m1(const lp_encode_format *format, lp_encode_batch *batch, co
             float x = batch->x[j][l], a = fabsf(x);
             int q = 0;
             for (int t = 0; t < 7; t++) q += a > midpoint[t] * k->stored_d[l];
-            batch->code[j][l] = (uint8_t)(q | ((x < 0.0f) & (q > 0) ? 8 : 0));
+            batch->code[j][l] = (uint8_t)(q | ((x < 0.0f) & (q > 0)) << 3);
         }
     }
 }
