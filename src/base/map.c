@@ -107,7 +107,7 @@ static bool is_same_handler(const struct sigaction *a, const struct sigaction *b
 }
 
 /* Makes sure that one of our handlers is the current one. Under slots_lock. 0, or the errno. */
-static int install_handler(void)
+static int install_locked(void)
 {
     struct sigaction now, ours = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigemptyset(&ours.sa_mask);
@@ -122,14 +122,21 @@ static int install_handler(void)
     return sigaction(SIGBUS, &ours, NULL) == 0 ? 0 : errno;
 }
 
-/* LP_OK and *taken, or LP_RESOURCE. */
-static lp_status take_slot(const char *path, uintptr_t first, uintptr_t last, int file, int *taken)
+static int install_handler(void)
+{
+    pthread_mutex_lock(&slots_lock);
+    int error = install_locked();
+    pthread_mutex_unlock(&slots_lock);
+    return error;
+}
+
+/* N_SLOTS if there is none. */
+static int take_slot(uintptr_t first, uintptr_t last, int file)
 {
     int slot = 0;
     pthread_mutex_lock(&slots_lock);
-    int error = install_handler();
     while (slot < N_SLOTS && atomic_load(&slots[slot].first)) slot++;
-    if (error == 0 && slot < N_SLOTS) {
+    if (slot < N_SLOTS) {
         slots[slot].file = file;
         atomic_store(&slots[slot].failed, false);
         atomic_store(&slots[slot].n_faults, 0);
@@ -137,9 +144,7 @@ static lp_status take_slot(const char *path, uintptr_t first, uintptr_t last, in
         atomic_store(&slots[slot].first, first);
     }
     pthread_mutex_unlock(&slots_lock);
-    *taken = slot;
-    if (error) return lp_fail(LP_RESOURCE, "%s: the SIGBUS handler cannot be installed (%s)", path, strerror(error));
-    return slot < N_SLOTS ? LP_OK : lp_fail(LP_RESOURCE, "%s: too many files are mapped (%d)", path, N_SLOTS);
+    return slot;
 }
 
 static uintptr_t round_up_to_page(uintptr_t n) { return (n + page_size - 1) & ~(page_size - 1); }
@@ -159,11 +164,10 @@ static lp_status map_open_file(const char *path, int file, lp_map *map)
     size_t n = (size_t)s.st_size;
     void *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, file, 0);
     if (p == MAP_FAILED) return lp_fail(LP_RESOURCE, "%s: cannot be mapped (%zu bytes: %s)", path, n, strerror(errno));
-    int slot;
-    lp_status status = take_slot(path, (uintptr_t)p, round_up_to_page((uintptr_t)p + n), file, &slot);
-    if (status != LP_OK) {
+    int slot = take_slot((uintptr_t)p, round_up_to_page((uintptr_t)p + n), file);
+    if (slot == N_SLOTS) {
         munmap(p, n);
-        return status;
+        return lp_fail(LP_RESOURCE, "%s: too many files are mapped (%d)", path, N_SLOTS);
     }
     *map = (lp_map){.data = p, .n_bytes = n, .slot = slot};
     return LP_OK;
@@ -174,6 +178,8 @@ lp_status lp_map_open(const char *path, lp_map *map)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     *map = (lp_map){.slot = -1};
     pthread_once(&once, read_page_size);
+    int error = install_handler();
+    if (error) return lp_fail(LP_RESOURCE, "%s: the SIGBUS handler cannot be installed (%s)", path, strerror(error));
     /* O_NONBLOCK: opening a pipe must not wait for a writer. */
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file < 0) {

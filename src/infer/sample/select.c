@@ -3,7 +3,8 @@
 
 #include "infer/sample/select.h"
 
-enum { DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, TOP_SHIFT = 32 - DIGIT_BITS };
+/* Up to SHORT keys are sorted by insertion. */
+enum { SHORT = 64, DIGIT_BITS = 11, DIGITS = 1 << DIGIT_BITS, TOP_SHIFT = 32 - DIGIT_BITS };
 
 lp_status lp_selection_init(lp_selection *selection, lp_arena *arena, size_t n)
 {
@@ -18,7 +19,7 @@ static inline uint32_t upper(uint64_t key) { return (uint32_t)(key >> 32); }
 void lp_sort_keys(lp_selection *selection, size_t n)
 {
     uint64_t *from = selection->key, *to = selection->spare;
-    if (n <= 64) {
+    if (n <= SHORT) {
         for (size_t i = 1, j; i < n; i++) {
             uint64_t key = from[i];
             for (j = i; j && upper(from[j - 1]) > upper(key); j--) from[j] = from[j - 1];
@@ -81,7 +82,7 @@ static void reduce(lp_selection *selection, size_t m, size_t k)
 {
     uint64_t *key = selection->key;
     uint32_t *h = selection->histogram, prefix = 0, mask = 0;
-    size_t wanted = k, equal_wanted = 0;
+    size_t wanted = k;
     static const int shifts[] = {TOP_SHIFT, TOP_SHIFT - DIGIT_BITS, 0};
     static const uint32_t widths[] = {DIGITS - 1, DIGITS - 1, (1u << (TOP_SHIFT - DIGIT_BITS)) - 1};
     for (int pass = 0; pass < 3; pass++) { /* fixes the digits of the k-th image one by one */
@@ -96,19 +97,23 @@ static void reduce(lp_selection *selection, size_t m, size_t k)
         prefix |= digit << shifts[pass];
         mask |= widths[pass] << shifts[pass];
     }
-    equal_wanted = wanted;
-    size_t n = 0;
+    size_t n = 0; /* of those equal to the k-th, `wanted` are left to take */
     for (size_t i = 0; i < m; i++) {
         uint32_t image = ~upper(key[i]);
-        if (image > prefix || (image == prefix && equal_wanted && equal_wanted--)) key[n++] = key[i];
+        if (image > prefix || (image == prefix && wanted && wanted--)) key[n++] = key[i];
     }
 }
 
 void lp_select_top(lp_selection *selection, const float *x, size_t n, size_t k, int32_t *id, float *value)
 {
-    size_t m = collect(selection, x, n, k);
-    if (m > k) reduce(selection, m, k);
-    lp_sort_keys(selection, k);
+    if (k == n || n <= SHORT) {
+        for (size_t i = 0; i < n; i++) selection->key[i] = (uint64_t)~lp_float_image(x[i]) << 32 | i;
+        lp_sort_keys(selection, n);
+    } else {
+        size_t m = collect(selection, x, n, k);
+        if (m > k) reduce(selection, m, k);
+        lp_sort_keys(selection, k);
+    }
     for (size_t i = 0; i < k; i++) {
         id[i] = (int32_t)(uint32_t)selection->key[i];
         value[i] = lp_image_float(~upper(selection->key[i]));
