@@ -108,7 +108,7 @@ static lp_status open_random(const bench_options *options, cli_progress *progres
     char path[4096], file[4128];
     int n = snprintf(path, sizeof path, "%s/lowp-bench-XXXXXX", folder && *folder ? folder : "/tmp");
     if (n >= (int)sizeof path || !mkdtemp(path))
-        return cli_fail(LP_RESOURCE, "Set TMPDIR to a folder with room, or keep the file: -o FILE.",
+        return cli_fail(LP_RESOURCE, "set TMPDIR to a folder with room, or keep the file: -o FILE",
                         "%.500s: a temporary folder cannot be made", path);
     snprintf(file, sizeof file, "%s/random.gguf", path);
     lp_status status = lp_model_write_random(options->random, seed, file, false, &progress->progress);
@@ -124,7 +124,7 @@ static lp_status bench_model(const bench_options *options, lp_pool *pool, cli_pr
 {
     const char *path = options->common.operand[1];
     if (!path == !options->random)
-        return cli_fail(LP_USAGE, "For example: lowp bench model embedded", "bench model: give a MODEL or --random SHAPE");
+        return cli_fail(LP_USAGE, "for example: lowp bench model embedded", "bench model: give a MODEL or --random SHAPE");
     lp_model *model = NULL;
     lp_status status = path ? lp_model_open(path, &model) : open_random(options, progress, &model);
     if (status) {
@@ -157,8 +157,8 @@ static lp_status run(const void *argument)
     if (!model && strcmp(subject, "kernel") != 0) {
         const char *near = cli_nearest(subject, subjects);
         char advice[64];
-        snprintf(advice, sizeof advice, "Did you mean '%s'?", near ? near : "");
-        return cli_fail(LP_USAGE, near ? advice : "A model: lowp bench model FILE", "bench: '%.200s' is neither kernel nor model", subject);
+        snprintf(advice, sizeof advice, "did you mean '%s'?", near ? near : "");
+        return cli_fail(LP_USAGE, near ? advice : "a model: lowp bench model FILE", "bench: '%.200s' is neither kernel nor model", subject);
     }
     if (!model && (options->common.n_operands > 1 || options->random || options->output))
         return cli_fail(LP_USAGE, NULL, "bench kernel takes no model");

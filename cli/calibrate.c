@@ -65,7 +65,7 @@ static lp_status dry_run(const lp_model *model, const calibrate_options *options
         cli_json_integer(&json, "n_windows", n_windows);
         cli_json_end(&json);
     } else {
-        fprintf(cli_out(), "would run %s windows of %s tokens and write %s\n", cli_count(n_windows).text,
+        fprintf(cli_out(), "would run %s of %s tokens and write %s\n", cli_number(n_windows, "window").text,
                 cli_count(n_context).text, options->output);
     }
     return LP_OK;

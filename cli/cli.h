@@ -181,6 +181,7 @@ typedef struct cli_text {
 
 cli_text cli_bytes(uint64_t n);    /* "8.53 MB" */
 cli_text cli_count(int64_t n);     /* "21,345" */
+cli_text cli_number(int64_t n, const char *noun); /* "1 window", "2 windows"; a noun of at most 16 letters */
 cli_text cli_large(int64_t n);     /* "4.2 M" */
 cli_text cli_seconds(double s);    /* "1.4 s", "2 min 5 s" */
 cli_text cli_shape(int n_dims, const int64_t *dim); /* "256 x 4096" */
@@ -194,6 +195,8 @@ void cli_print_bytes(FILE *file, const char *bytes, size_t n, bool keep_lines);
 /* ---- small helpers (support.c) ----------------------------------------------------------------------------------- */
 
 lp_status cli_pool(const cli_common *common, lp_pool **pool);
+/* The byte layout of GGUF files that holds the values of a format, or NULL. */
+const lp_packing *cli_packing_of(const lp_format *format);
 /* The packing that a format name or text stands for. Errors: LP_USAGE with the nearest name and all that can be written. */
 lp_status cli_writable_format(const char *text, const char *option, const lp_packing **packing);
 /* "embedded (llama, 4.2 M parameters, 16.00 bits per weight)" */

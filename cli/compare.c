@@ -70,8 +70,8 @@ static void print_human(const lp_model *reference, const lp_model *model, const 
     fprintf(out, "reference           %s\n", name);
     cli_describe_model(model, name, sizeof name);
     fprintf(out, "model               %s\n", name);
-    fprintf(out, "text                %s: %s windows, %s predictions\n\n", options->measure.text,
-            cli_count(r->n_windows).text, cli_count(r->n_predictions).text);
+    fprintf(out, "text                %s: %s, %s predictions\n\n", options->measure.text,
+            cli_number(r->n_windows, "window").text, cli_count(r->n_predictions).text);
     fprintf(out, "KL divergence       %.6f nats per token on average\n", r->kl_mean_nats);
     fprintf(out, "  99 %% are below    %.6f\n", r->kl_p99_nats);
     fprintf(out, "  99.9 %% are below  %.6f\n", r->kl_p999_nats);
@@ -115,7 +115,7 @@ static lp_status dry_run(const lp_model *reference, const lp_model *model, const
         cli_json_unsigned(&json, "memory_bytes", n_bytes);
         cli_json_end(&json);
     } else {
-        fprintf(cli_out(), "would compare on %s windows of %s tokens, with %s of memory\n", cli_count(n_windows).text,
+        fprintf(cli_out(), "would compare on %s of %s tokens, with %s of memory\n", cli_number(n_windows, "window").text,
                 cli_count(n_context).text, cli_bytes(n_bytes).text);
     }
     return LP_OK;
@@ -126,7 +126,7 @@ static lp_status compare(const lp_model *reference, const lp_model *model, const
 {
     const cli_measure *m = &options->measure;
     if (!lp_tokenizer_equal(lp_model_tokenizer(reference), lp_model_tokenizer(model)))
-        return cli_fail(LP_USAGE, "Compare a model with the one that it was made from.",
+        return cli_fail(LP_USAGE, "compare a model with the one that it was made from",
                         "%.200s, %.200s: the vocabularies differ (%d and %d tokens)", m->common.operand[0],
                         m->common.operand[1], (int)lp_tokenizer_size(lp_model_tokenizer(reference)),
                         (int)lp_tokenizer_size(lp_model_tokenizer(model)));

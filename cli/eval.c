@@ -42,8 +42,8 @@ static void print_human(const lp_model *model, const eval_options *options, cons
     cli_describe_model(model, name, sizeof name);
     double tokens_per_s = r->seconds > 0 ? (double)(r->n_windows * n_context) / r->seconds : 0;
     fprintf(out, "model          %s\n", name);
-    fprintf(out, "text           %s: %s windows of %s tokens, %s predictions\n", options->measure.text,
-            cli_count(r->n_windows).text, cli_count(n_context).text, cli_count(r->n_predictions).text);
+    fprintf(out, "text           %s: %s of %s tokens, %s predictions\n", options->measure.text,
+            cli_number(r->n_windows, "window").text, cli_count(n_context).text, cli_count(r->n_predictions).text);
     fprintf(out, "cross-entropy  %.5f +- %.5f nats per token\n", r->cross_entropy_nats, r->standard_error_nats);
     fprintf(out, "perplexity     %.4f +- %.4f\n", r->perplexity, r->perplexity * r->standard_error_nats);
     if (options->hash) fprintf(out, "logits sha256  %s\n", r->logits_sha256);
@@ -73,8 +73,8 @@ static lp_status dry_run(const lp_model *model, const eval_options *options, con
         cli_json_unsigned(&json, "memory_bytes", n_bytes);
         cli_json_end(&json);
     } else {
-        fprintf(cli_out(), "would evaluate %s windows of %s tokens (the text has %s), with %s of memory\n",
-                cli_count(n_windows).text, cli_count(n_context).text, cli_count(n_tokens).text, cli_bytes(n_bytes).text);
+        fprintf(cli_out(), "would evaluate %s of %s tokens (the text has %s), with %s of memory\n",
+                cli_number(n_windows, "window").text, cli_count(n_context).text, cli_count(n_tokens).text, cli_bytes(n_bytes).text);
     }
     return LP_OK;
 }

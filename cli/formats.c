@@ -1,7 +1,6 @@
 /* lowp formats: the named number formats, and one of them explained. */
 #include "cli.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,8 +50,10 @@ static void value_range(const lp_element *e, double *least, double *most)
     } else {
         double all = ldexp(1, e->bits);
         bool bipolar = e->kind == LP_ELEMENT_BIPOLAR;
-        *least = bipolar ? 1 - all : e->is_signed ? -all / 2 : 0;
-        *most = bipolar ? all - 1 : e->is_signed ? all / 2 - 1 : all - 1;
+        double step = e->kind == LP_ELEMENT_FIXED ? ldexp(1, -e->fraction) : 1;
+        bool is_signed = e->is_signed || e->kind == LP_ELEMENT_FIXED;
+        *least = bipolar ? 1 - all : is_signed ? -all / 2 * step : 0;
+        *most = bipolar ? all - 1 : (is_signed ? all / 2 - 1 : all - 1) * step;
     }
 }
 
@@ -69,8 +70,11 @@ static void describe_element(const lp_element *e, char *out, size_t n)
         break;
     case LP_ELEMENT_BIPOLAR: snprintf(out, n, "odd integer, one of %d", e->n_levels); break;
     case LP_ELEMENT_FLOAT:
-        snprintf(out, n, "float of %d bits: %s%d exponent and %d mantissa bits, bias %d, %s", e->bits,
-                 e->is_signed ? "a sign, " : "no sign, ", e->exponent, e->mantissa, e->bias, special_words[e->specials]);
+        snprintf(out, n, "float of %d bits: %s%d exponent and %d mantissa bits, bias %d", e->bits,
+                 e->is_signed ? "sign, " : "no sign, ", e->exponent, e->mantissa, e->bias);
+        break;
+    case LP_ELEMENT_FIXED:
+        snprintf(out, n, "fixed point of %d bits, %d of them behind the point", e->bits, e->fraction);
         break;
     case LP_ELEMENT_TABLE:
         snprintf(out, n, "%d-bit index into a table of %d values%s%s", e->bits, e->n_levels, e->table_name ? ", " : "",
@@ -114,34 +118,46 @@ static void print_plane(FILE *out, const char *what, const lp_format *plane, con
 
 enum { LINE = 73 };
 
+/* Column of a value on the line: linear, or logarithmic where all are positive and far apart (scales). */
+static int column_of(double x, double least, double most, bool logarithmic)
+{
+    double part = logarithmic ? log(x / least) / log(most / least) : (x - least) / (most - least);
+    return (int)lround(part * (LINE - 1));
+}
+
+/* The line itself with a mark at zero, and the numbers below it. */
+static void print_axis(FILE *out, double least, double most, int zero)
+{
+    fputs("\n  ", out);
+    for (int i = 0; i < LINE; i++) fputc(i == zero ? '+' : '-', out);
+    char left[32], right[32];
+    snprintf(left, sizeof left, "%.6g", least);
+    snprintf(right, sizeof right, "%.6g", most);
+    int at = (int)strlen(left);
+    fprintf(out, "\n  %s", left);
+    if (zero > at + 1 && zero < LINE - (int)strlen(right) - 1) at += fprintf(out, "%*s", zero - at + 1, "0");
+    fprintf(out, "%*s\n", LINE - at, right);
+}
+
 /* Where the values lie between the least and the largest: '|' for one, '#' for several in one place. */
 static void print_line(FILE *out, const double *values, int n)
 {
     double least = values[0], most = values[n - 1];
     if (n < 2 || !(most > least)) return;
+    bool logarithmic = least > 0 && most / least > 1e4, several = false;
     int count[LINE] = {0};
-    for (int i = 0; i < n; i++) {
-        if (i && values[i] == values[i - 1]) continue; /* -0 and 0 */
-        count[(int)lround((values[i] - least) / (most - least) * (LINE - 1))]++;
+    for (int i = 0; i < n; i++)
+        if (i == 0 || values[i] != values[i - 1]) /* -0 and 0 are one place */
+            count[column_of(values[i], least, most, logarithmic)]++;
+    fputs("\n  ", out);
+    for (int i = 0; i < LINE; i++) {
+        fputc(count[i] == 0 ? ' ' : count[i] == 1 ? '|' : '#', out);
+        several |= count[i] > 1;
     }
-    fputs("\n  ", out);
-    for (int i = 0; i < LINE; i++) fputc(count[i] == 0 ? ' ' : count[i] == 1 ? '|' : '#', out);
-    fputs("\n  ", out);
-    int zero = least <= 0 && most >= 0 ? (int)lround(-least / (most - least) * (LINE - 1)) : -1;
-    for (int i = 0; i < LINE; i++) fputc(i == zero ? '+' : '-', out);
-    char left[32], right[32];
-    snprintf(left, sizeof left, "%.6g", least);
-    snprintf(right, sizeof right, "%.6g", most);
-    bool show_zero = zero > (int)strlen(left) + 1 && zero < LINE - (int)strlen(right) - 1;
-    fprintf(out, "\n  %s", left);
-    int at = (int)strlen(left);
-    if (show_zero) at += fprintf(out, "%*s", zero - at + 1, "0");
-    fprintf(out, "%*s\n", LINE - at, right);
-    for (int i = 0; i < LINE; i++)
-        if (count[i] > 1) {
-            fputs("  ('#': several values in one place)\n", out);
-            break;
-        }
+    print_axis(out, least, most, least <= 0 && most >= 0 ? column_of(0, least, most, false) : -1);
+    if (several || logarithmic)
+        fprintf(out, "  (%s%s%s)\n", several ? "#: several values in one place" : "", several && logarithmic ? "; " : "",
+                logarithmic ? "logarithmic" : "");
 }
 
 static void print_values(FILE *out, const double *values, int n)
@@ -170,32 +186,34 @@ static const lp_format_row *row_of(const char *text, const lp_format *format)
 
 static void print_storage(FILE *out, const lp_format *format, const lp_format_row *row)
 {
-    const lp_packing *p = format->packing ? format->packing : row ? lp_packing_by_name(row->name) : NULL;
+    const lp_packing *p = row ? lp_packing_by_name(row->name) : NULL;
+    if (!p) p = cli_packing_of(format);
     if (!p) {
         fputs("  in files not in GGUF files\n", out);
         return;
     }
-    fprintf(out, "  in files GGUF type %u: %d value%s in %d bytes%s\n", (unsigned)p->gguf_id, p->n_values,
+    fprintf(out, "  in files GGUF type %u (%s): %d value%s in %d bytes%s\n", (unsigned)p->gguf_id, p->name, p->n_values,
             p->n_values == 1 ? "" : "s", p->n_bytes,
             p->can_encode ? "" : p->can_decode ? "; read, not written" : "; neither read nor written");
     if (p->can_encode) fprintf(out, "  write it 'lowp quantize MODEL -o OUT --format %s'\n", p->name);
 }
 
-static void explain(FILE *out, const char *text, const lp_format *f)
+enum { MOST_SHOWN = 64 }; /* values that fit on a screen */
+
+static void explain(FILE *out, const char *text, const lp_format *f, bool verbose)
 {
     char line[256];
     const lp_format_row *row = row_of(text, f);
     double values[MOST_VALUES], least, most;
     int n_special, n = list_values(&f->element, values, &n_special);
     value_range(&f->element, &least, &most);
-    if (row)
-        fprintf(out, "%s = %s\n  %s\n", row->name, row->text, row->note);
-    else {
-        lp_format_print(f, line, sizeof line);
-        fprintf(out, "%s\n", line);
-    }
+    lp_format_print(f, line, sizeof line);
+    fputs(row ? row->name : line, out);
+    if (row && strcmp(row->name, row->text) != 0) fprintf(out, " = %s", row->text);
+    fprintf(out, "\n%s%s%s", row ? "  " : "", row ? row->note : "", row ? "\n" : "");
     describe_element(&f->element, line, sizeof line);
     fprintf(out, "  element  %s\n", line);
+    if (f->element.kind == LP_ELEMENT_FLOAT) fprintf(out, "  special  %s\n", special_words[f->element.specials]);
     if (f->scale) print_plane(out, "scale", f->scale, f);
     if (f->zero) print_plane(out, "offset", f->zero, f);
     if (f->tensor_scale) {
@@ -206,14 +224,19 @@ static void explain(FILE *out, const char *text, const lp_format *f)
     fprintf(out, "  bits     %.6g per value%s\n", lp_format_bits(f), f->scale ? ", scales included" : "");
     print_storage(out, f, row);
     fprintf(out, "  range    %.9g to %.9g%s\n", least, most, f->scale ? " (of the element)" : "");
-    if (n) print_values(out, values, n);
-    if (n_special) fprintf(out, "           and %d code%s for infinity, NaN or nothing\n", n_special, n_special == 1 ? "" : "s");
+    if (n > MOST_SHOWN && !verbose)
+        fprintf(out, "  values   %d (-v lists them)\n", n);
+    else if (n)
+        print_values(out, values, n);
+    if (n_special)
+        fprintf(out, "           and %d code%s %s\n", n_special, n_special == 1 ? "" : "s",
+                f->element.kind == LP_ELEMENT_FLOAT ? "without a finite value" : "not in use");
     if (n) print_line(out, values, n);
 }
 
 static void json_format(cli_json *json, const char *name, const char *text, const char *note, const lp_format *f)
 {
-    const lp_packing *p = name ? lp_packing_by_name(name) : f->packing;
+    const lp_packing *p = name ? lp_packing_by_name(name) : cli_packing_of(f);
     cli_json_object(json, NULL);
     cli_json_text(json, "name", name);
     cli_json_text(json, "text", text);
@@ -248,7 +271,7 @@ static lp_status explain_one(const cli_common *common)
         cli_json_close(&json);
         cli_json_end(&json);
     } else {
-        explain(cli_out(), text, format);
+        explain(cli_out(), text, format, common->verbose);
     }
     lp_format_free(format);
     return LP_OK;

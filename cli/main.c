@@ -41,9 +41,9 @@ static lp_status unknown_verb(const char *name)
     near = cli_nearest(name, names);
     char advice[128];
     if (near)
-        snprintf(advice, sizeof advice, "Did you mean '%s'? 'lowp --help' lists the verbs.", near);
+        snprintf(advice, sizeof advice, "did you mean '%s'? 'lowp --help' lists the verbs", near);
     else
-        snprintf(advice, sizeof advice, "The verb comes first: 'lowp --help' lists them.");
+        snprintf(advice, sizeof advice, "the verb comes first; 'lowp --help' lists them");
     return cli_fail(LP_USAGE, advice, "unknown verb '%.200s'", name);
 }
 

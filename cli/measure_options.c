@@ -35,7 +35,7 @@ lp_activation cli_activation(int choice)
 lp_status cli_read_text(const cli_measure *options, char **text, size_t *n)
 {
     if (!options->text)
-        return cli_fail(LP_USAGE, "'--text embedded' takes a text that is inside the program.", "--text FILE is missing");
+        return cli_fail(LP_USAGE, "'--text embedded' takes a text that is inside the program", "--text FILE is missing");
     return lp_text_read(options->text, text, n);
 }
 
@@ -61,7 +61,7 @@ lp_status cli_count_windows(const lp_model *model, const cli_measure *options, c
     *n_windows = *n_tokens / n_context;
     if (options->n_windows && *n_windows > options->n_windows) *n_windows = options->n_windows;
     if (*n_windows == 0)
-        return cli_fail(LP_INPUT, "Give a longer text, or a smaller --context.",
+        return cli_fail(LP_INPUT, "give a longer text or a smaller --context",
                         "%.200s: the text has %lld tokens, less than one window of %lld", options->text,
                         (long long)*n_tokens, (long long)n_context);
     return LP_OK;

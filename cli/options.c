@@ -105,9 +105,9 @@ static lp_status unknown_option(const cli_verb *verb, const cli_option **tables,
         near = cli_nearest(word, names);
     }
     if (near)
-        snprintf(advice, sizeof advice, "Did you mean --%s? 'lowp %s --help' lists the options.", near, verb->name);
+        snprintf(advice, sizeof advice, "did you mean --%s? 'lowp %s --help' lists the options", near, verb->name);
     else
-        snprintf(advice, sizeof advice, "'lowp %s --help' lists the options.", verb->name);
+        snprintf(advice, sizeof advice, "'lowp %s --help' lists the options", verb->name);
     return cli_fail(LP_USAGE, advice, "%s: unknown option %.*s", verb->name, (int)(length > 200 ? 200 : length), argument);
 }
 
@@ -133,7 +133,7 @@ static lp_status set_choice(const cli_option *option, const char *value, int *in
     }
     const char *near = cli_nearest(value, option->choices);
     char advice[128];
-    if (near) snprintf(advice, sizeof advice, "Did you mean %s?", near);
+    if (near) snprintf(advice, sizeof advice, "did you mean %s?", near);
     return cli_fail(LP_USAGE, near ? advice : NULL, "--%s: '%.100s' is none of %s", option->name, value, list);
 }
 
@@ -249,7 +249,7 @@ lp_status cli_parse(const cli_verb *verb, int n_arguments, char **text, void *op
     }
     if (!common->help && common->n_operands < verb->least_operands) {
         char advice[128];
-        snprintf(advice, sizeof advice, "'lowp %s --help' shows an example.", verb->name);
+        snprintf(advice, sizeof advice, "'lowp %s --help' shows an example", verb->name);
         return cli_fail(LP_USAGE, advice, "%s: too few arguments (usage: lowp %s %s)", verb->name, verb->name, verb->usage);
     }
     return LP_OK;

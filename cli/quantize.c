@@ -147,7 +147,7 @@ static lp_status parse_rule(const char *text, lp_tensor_rule *rule)
 {
     const char *equals = strrchr(text, '=');
     if (!equals || equals == text || !equals[1])
-        return cli_fail(LP_USAGE, "For example: --tensor 'blk.0.*=q8_0'", "--tensor: '%.200s' is not GLOB=FORMAT", text);
+        return cli_fail(LP_USAGE, "for example: --tensor 'blk.0.*=q8_0'", "--tensor: '%.200s' is not GLOB=FORMAT", text);
     lp_status status = cli_writable_format(equals + 1, "--tensor", &rule->packing);
     if (status) return status;
     char *glob = cli_copy(text);
@@ -201,7 +201,7 @@ static lp_status check_options(const quantize_options *options, const lp_packing
 {
     if (!options->output) return cli_fail(LP_USAGE, NULL, "-o OUT is missing");
     if (!options->format)
-        return cli_fail(LP_USAGE, "q4_k is a good first choice; 'lowp formats' lists the others.", "--format F is missing");
+        return cli_fail(LP_USAGE, "q4_k is a good first choice; 'lowp formats' lists the others", "--format F is missing");
     lp_status status = cli_writable_format(options->format, "--format", packing);
     if (!status && !options->common.dry_run) status = cli_check_output(options->output, options->common.force);
     return status;

@@ -122,7 +122,7 @@ static lp_status encode_prompt(const lp_tokenizer *tokenizer, const char *prompt
     /* an empty prompt begins a text */
     int32_t first = lp_tokenizer_bos(tokenizer) >= 0 ? lp_tokenizer_bos(tokenizer) : lp_tokenizer_eos(tokenizer);
     if (first < 0)
-        return cli_fail(LP_USAGE, "Begin the text: -p \"Once upon\"", "the prompt is empty, and the model has no token that begins a text");
+        return cli_fail(LP_USAGE, "begin the text: -p \"Once upon\"", "the prompt is empty, and the model has no token that begins a text");
     free(*ids);
     *ids = cli_alloc(sizeof **ids);
     **ids = first;

@@ -10,12 +10,12 @@ lp_status cli_pool(const cli_common *common, lp_pool **pool) { return lp_pool_cr
 /* Byte layouts that `quantize --format` can write, as one line. */
 static void list_writable(char *out, size_t n_out)
 {
-    size_t n = (size_t)snprintf(out, n_out, "Formats that can be written:");
+    size_t n = (size_t)snprintf(out, n_out, "these can be written:");
     for (int i = 0; i < lp_packing_count(); i++) {
         const lp_packing *p = lp_packing_at(i);
         if (p->can_encode && n < n_out) n += (size_t)snprintf(out + n, n_out - n, " %s", p->name);
     }
-    if (n < n_out) snprintf(out + n, n_out - n, ". 'lowp formats' explains them.");
+    if (n < n_out) snprintf(out + n, n_out - n, "; 'lowp formats' explains them");
 }
 
 static const char *nearest_writable(const char *text)
@@ -32,20 +32,27 @@ static const char *nearest_writable(const char *text)
     return cli_nearest(lower, names);
 }
 
-/* The byte layout of a GGUF file that stores what a format text means ("u4:32:f16+min" is q4_1), or NULL. */
+const lp_packing *cli_packing_of(const lp_format *format)
+{
+    if (format->packing) return format->packing;
+    for (int i = 0; i < lp_packing_count(); i++) {
+        const lp_packing *p = lp_packing_at(i);
+        lp_format *stored;
+        if (!p->can_decode || lp_format_parse(p->text, &stored)) continue;
+        stored->packing = NULL; /* the text without '@' means the same values */
+        bool equal = lp_format_equal(format, stored);
+        lp_format_free(stored);
+        if (equal) return p;
+    }
+    return NULL;
+}
+
+/* The byte layout that stores what a format text means ("u4:32:f16+min" is q4_1), or NULL. */
 static const lp_packing *packing_of_text(const char *text)
 {
     lp_format *wanted;
     if (lp_format_parse(text, &wanted)) return NULL;
-    const lp_packing *found = wanted->packing;
-    for (int i = 0; i < lp_packing_count() && !found; i++) {
-        const lp_packing *p = lp_packing_at(i);
-        lp_format *stored;
-        if (!p->can_encode || !p->text || lp_format_parse(p->text, &stored)) continue;
-        stored->packing = NULL; /* the text without '@' means the same values */
-        if (lp_format_equal(wanted, stored)) found = p;
-        lp_format_free(stored);
-    }
+    const lp_packing *found = cli_packing_of(wanted);
     lp_format_free(wanted);
     return found;
 }
@@ -93,6 +100,6 @@ lp_status cli_check_output(const char *path, bool force)
     struct stat s;
     if (stat(path, &s) != 0) return LP_OK; /* what is wrong with a folder is the writer's to say */
     if (!S_ISREG(s.st_mode)) return cli_fail(LP_USAGE, NULL, "%.500s: it exists and is not a regular file", path);
-    if (!force) return cli_fail(LP_USAGE, "--force replaces it.", "%.500s: the output exists", path);
+    if (!force) return cli_fail(LP_USAGE, "--force replaces it", "%.500s: the output exists", path);
     return LP_OK;
 }

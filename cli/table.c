@@ -60,24 +60,23 @@ void cli_table_cell(cli_table *table, const char *format, ...)
     add_cell(table, cli_copy(safe));
 }
 
-static void print_cell(FILE *file, const char *text, size_t width, bool right, bool last)
+/* Blanks are printed before a cell, so that no line ends with them. */
+static void print_row(const cli_table *table, char **cell, FILE *file)
 {
-    int pad = (int)(width - text_width(text));
-    if (right) fprintf(file, "%*s", pad, "");
-    fputs(text, file);
-    if (!last) fprintf(file, "%*s", (right ? 0 : pad) + 2, "");
+    int blanks = 2;
+    for (int i = 0; i < table->n_columns; i++) {
+        int pad = (int)(table->width[i] - text_width(cell[i]));
+        if (*cell[i]) fprintf(file, "%*s%s", blanks + (table->right[i] ? pad : 0), "", cell[i]);
+        if (*cell[i]) blanks = 0;
+        blanks += 2 + (*cell[i] ? (table->right[i] ? 0 : pad) : (int)table->width[i]);
+    }
+    fputc('\n', file);
 }
 
 void cli_table_print(cli_table *table, FILE *file)
 {
-    for (int i = 0; i < table->n_cells; i++) {
-        int column = i % table->n_columns;
-        bool last = column == table->n_columns - 1;
-        if (column == 0) fputs("  ", file);
-        print_cell(file, table->cell[i], table->width[column], table->right[column], last);
-        if (last) fputc('\n', file);
-        free(table->cell[i]);
-    }
+    for (int i = 0; i < table->n_cells; i += table->n_columns) print_row(table, table->cell + i, file);
+    for (int i = 0; i < table->n_cells; i++) free(table->cell[i]);
     free(table->cell);
     free(table);
 }
@@ -117,6 +116,13 @@ cli_text cli_count(int64_t n)
         out.text[at++] = digits[i];
     }
     out.text[at] = 0;
+    return out;
+}
+
+cli_text cli_number(int64_t n, const char *noun)
+{
+    cli_text out;
+    snprintf(out.text, sizeof out.text, "%.26s %.16s%s", cli_count(n).text, noun, n == 1 ? "" : "s");
     return out;
 }
 

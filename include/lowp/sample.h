@@ -30,7 +30,7 @@ typedef struct lp_sampler lp_sampler;
 
 LP_API lp_sampler_options lp_sampler_defaults(void);
 
-/* Errors: LP_USAGE naming the option (NaN, top_p outside [0,1], repeat_penalty <= 0 ...). */
+/* Errors: LP_USAGE naming the option (NaN, top_p outside [0,1], repeat_penalty <= 0, repeat_last_n above 2^24 ...). */
 LP_API lp_status lp_sampler_create(const lp_sampler_options *options, int32_t n_vocab, lp_sampler **out);
 LP_API void lp_sampler_free(lp_sampler *sampler); /* NULL is allowed */
 

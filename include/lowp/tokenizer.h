@@ -15,15 +15,19 @@ extern "C" {
 
 typedef struct lp_tokenizer lp_tokenizer;
 
-/* Built from the tokenizer.ggml.* keys; keeps its own copies. Errors: LP_INPUT (keys missing or contradictory, naming
- * the key), LP_UNSUPPORTED (a model or pre-tokenizer that this build lacks, by name, with the list of known ones). */
+/* Built from the tokenizer.ggml.* keys; keeps its own copies. A file that states no pre-tokenizer ("default" states none)
+ * gets that of GPT-2, which such vocabularies were trained with; llama.cpp takes a pattern of its own there, so its ids
+ * differ. Of equal token texts the lowest id counts. Errors: LP_INPUT (keys missing or contradictory, naming the key),
+ * LP_UNSUPPORTED (a model or pre-tokenizer that this build lacks, by name, with the list of known ones). */
 LP_API lp_status lp_tokenizer_create(const lp_gguf *gguf, lp_tokenizer **out);
 LP_API void lp_tokenizer_free(lp_tokenizer *tokenizer); /* NULL is allowed */
 
-/* n bytes of text (any bytes; invalid UTF-8 becomes U+FFFD) to ids. parse_special: texts of control tokens in the input
- * become those tokens; otherwise they stay text (user-defined tokens match always). add_bos: put BOS in front if the
- * file asks for one. *ids is from malloc, freed by the caller with free(); NULL if *n_ids is 0.
- * Errors: LP_RESOURCE; LP_USAGE if the text has more than 2^31 - 1 bytes. */
+/* n bytes of text to ids. Any bytes: each that is not part of well-formed UTF-8 becomes one U+FFFD, overlong forms and
+ * surrogates too; a byte that the vocabulary lacks becomes the unknown token. parse_special: texts of control tokens in
+ * the input become those tokens; otherwise they stay text (user-defined tokens match always). add_bos: put BOS in front
+ * if the file asks for one. *ids is from malloc, freed by the caller with free(); NULL if *n_ids is 0.
+ * Errors: LP_RESOURCE; LP_USAGE if the text has more than 2^31 - 1 bytes; LP_INPUT for a byte that the vocabulary lacks
+ * if it has no unknown token either. */
 LP_API lp_status lp_tokenizer_encode(const lp_tokenizer *tokenizer, const char *text, size_t n, bool parse_special,
                                      bool add_bos, int32_t **ids, size_t *n_ids);
 

@@ -22,7 +22,7 @@ enum {
 static void *aligned_zeroed(size_t n)
 {
     size_t alignment = n >= HUGE_PAGE ? HUGE_PAGE : ALIGNMENT, total;
-    if (!lp_add_size(n, alignment + sizeof(void *), &total)) return NULL;
+    if (!lp_add_size(n, alignment + sizeof(void *), &total) || total > PTRDIFF_MAX) return NULL;
     char *base = calloc(1, total);
     if (base == NULL) return NULL;
     char *p = base + (alignment - ((uintptr_t)base & (alignment - 1))); /* at least malloc's own alignment above base */

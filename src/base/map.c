@@ -9,11 +9,18 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fail.h"
 
-enum { N_SLOTS = 1024, N_LEVELS = 4 };
+enum {
+    N_SLOTS = 1024,
+    N_LEVELS = 4,
+    /* Unreadable pages of one file that are replaced one by one; then all from the next one to the end are (beyond the
+     * end of the file anyway, if it shrank): the system limits the number of separate mappings. */
+    MAX_FAULTS = 256
+};
 
 /* One mapping. The handler reads first, last, first and believes them if both firsts agree: first is 0 while the slot
  * changes hands. */
@@ -21,6 +28,7 @@ typedef struct map_slot {
     _Atomic uintptr_t first; /* address; 0: free */
     _Atomic uintptr_t last;  /* end of the last page */
     _Atomic bool failed;
+    _Atomic int n_faults;
     int file;                /* kept open to see a file that shrank within its last page, where no fault happens */
 } map_slot;
 
@@ -39,9 +47,15 @@ static map_slot *slot_of(uintptr_t address)
 
 static void read_page_size(void) { page_size = (uintptr_t)sysconf(_SC_PAGESIZE); }
 
+/* Called in the signal handler, where libc promises nothing of mmap: the system call itself. */
 static bool map_zeros(uintptr_t first, uintptr_t last)
 {
-    return mmap((void *)first, last - first, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+#if __SIZEOF_POINTER__ == 8
+    return syscall(SYS_mmap, first, last - first, PROT_READ, flags, -1, (off_t)0) == (long)first;
+#else
+    return syscall(SYS_mmap2, first, last - first, PROT_READ, flags, -1, 0) == (long)first;
+#endif
 }
 
 /* A fault of somebody else's, or a signal that somebody sent. */
@@ -68,9 +82,8 @@ static void handle(const struct sigaction *previous, int signal_number, siginfo_
     if (slot) {
         uintptr_t page = (uintptr_t)info->si_addr & ~(page_size - 1);
         atomic_store(&slot->failed, true);
-        /* Where the system allows no more separate mappings, one from here to the end (beyond the end of the file too,
-         * if it shrank). */
-        done = map_zeros(page, page + page_size) || map_zeros(page, atomic_load(&slot->last));
+        bool is_one_of_many = atomic_fetch_add(&slot->n_faults, 1) >= MAX_FAULTS;
+        done = map_zeros(page, is_one_of_many ? atomic_load(&slot->last) : page + page_size);
     }
     if (!done) pass_on(previous, signal_number, info, context);
     errno = saved_errno;
@@ -94,7 +107,7 @@ static bool is_same_handler(const struct sigaction *a, const struct sigaction *b
 }
 
 /* Makes sure that one of our handlers is the current one. Under slots_lock. 0, or the errno. */
-static int install_handler(void)
+static int install_locked(void)
 {
     struct sigaction now, ours = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
     sigemptyset(&ours.sa_mask);
@@ -109,23 +122,29 @@ static int install_handler(void)
     return sigaction(SIGBUS, &ours, NULL) == 0 ? 0 : errno;
 }
 
-/* LP_OK and *taken, or LP_RESOURCE. */
-static lp_status take_slot(const char *path, uintptr_t first, uintptr_t last, int file, int *taken)
+static int install_handler(void)
+{
+    pthread_mutex_lock(&slots_lock);
+    int error = install_locked();
+    pthread_mutex_unlock(&slots_lock);
+    return error;
+}
+
+/* N_SLOTS if there is none. */
+static int take_slot(uintptr_t first, uintptr_t last, int file)
 {
     int slot = 0;
     pthread_mutex_lock(&slots_lock);
-    int error = install_handler();
     while (slot < N_SLOTS && atomic_load(&slots[slot].first)) slot++;
-    if (error == 0 && slot < N_SLOTS) {
+    if (slot < N_SLOTS) {
         slots[slot].file = file;
         atomic_store(&slots[slot].failed, false);
+        atomic_store(&slots[slot].n_faults, 0);
         atomic_store(&slots[slot].last, last);
         atomic_store(&slots[slot].first, first);
     }
     pthread_mutex_unlock(&slots_lock);
-    *taken = slot;
-    if (error) return lp_fail(LP_RESOURCE, "%s: the SIGBUS handler cannot be installed (%s)", path, strerror(error));
-    return slot < N_SLOTS ? LP_OK : lp_fail(LP_RESOURCE, "%s: too many files are mapped (%d)", path, N_SLOTS);
+    return slot;
 }
 
 static uintptr_t round_up_to_page(uintptr_t n) { return (n + page_size - 1) & ~(page_size - 1); }
@@ -145,11 +164,10 @@ static lp_status map_open_file(const char *path, int file, lp_map *map)
     size_t n = (size_t)s.st_size;
     void *p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, file, 0);
     if (p == MAP_FAILED) return lp_fail(LP_RESOURCE, "%s: cannot be mapped (%zu bytes: %s)", path, n, strerror(errno));
-    int slot;
-    lp_status status = take_slot(path, (uintptr_t)p, round_up_to_page((uintptr_t)p + n), file, &slot);
-    if (status != LP_OK) {
+    int slot = take_slot((uintptr_t)p, round_up_to_page((uintptr_t)p + n), file);
+    if (slot == N_SLOTS) {
         munmap(p, n);
-        return status;
+        return lp_fail(LP_RESOURCE, "%s: too many files are mapped (%d)", path, N_SLOTS);
     }
     *map = (lp_map){.data = p, .n_bytes = n, .slot = slot};
     return LP_OK;
@@ -160,6 +178,8 @@ lp_status lp_map_open(const char *path, lp_map *map)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     *map = (lp_map){.slot = -1};
     pthread_once(&once, read_page_size);
+    int error = install_handler();
+    if (error) return lp_fail(LP_RESOURCE, "%s: the SIGBUS handler cannot be installed (%s)", path, strerror(error));
     /* O_NONBLOCK: opening a pipe must not wait for a writer. */
     int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (file < 0) {

@@ -16,7 +16,8 @@ typedef struct lp_map {
 
 /* Maps a regular file, private and read-only. Errors: LP_INPUT ("PATH: cannot open (No such file or directory)", a
  * folder, not a regular file), LP_RESOURCE. A page that cannot be read (the file shrank, the disk failed) reads as
- * zeros from then on, and lp_map_failed tells. */
+ * zeros from then on, and lp_map_failed tells (also of a file that only became shorter); after some hundred such pages
+ * all behind the next one do. */
 lp_status lp_map_open(const char *path, lp_map *map);
 void lp_map_close(lp_map *map);
 bool lp_map_failed(const lp_map *map);

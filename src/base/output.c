@@ -89,12 +89,15 @@ static lp_status open_folder(lp_output *output)
     output->name = slash ? slash + 1 : output->target;
     if (output->name[0] == 0 || strcmp(output->name, ".") == 0 || strcmp(output->name, "..") == 0)
         return lp_fail(LP_USAGE, "%s: names no file", output->path);
-    char *folder = slash == NULL ? strdup(".") : strndup(output->target, slash == output->target ? 1 : (size_t)(slash - output->target));
+    size_t n_folder = slash == NULL ? 0 : slash == output->target ? 1 : (size_t)(slash - output->target);
+    char *folder = n_folder ? strndup(output->target, n_folder) : strdup(".");
     if (folder == NULL) return fail_memory(strlen(output->target) + 1);
     output->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     output->folder_syncs = output->folder >= 0;
     if (output->folder < 0 && errno == EACCES) output->folder = open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    lp_status status = output->folder >= 0 ? LP_OK : lp_fail(LP_INPUT, "%s: the folder %s cannot be opened (%s)", output->path, folder, strerror(errno));
+    lp_status status = LP_OK;
+    if (output->folder < 0)
+        status = lp_fail(LP_INPUT, "%s: the folder %s cannot be opened (%s)", output->path, folder, strerror(errno));
     free(folder);
     return status;
 }
@@ -138,7 +141,8 @@ static int lock(int file)
 static lp_status fail_lock(const lp_output *output, int error)
 {
     if (error == EWOULDBLOCK)
-        return lp_hint(lp_fail(LP_USAGE, "%s: another process is writing it (%s is locked)", output->path, output->temporary),
+        return lp_hint(lp_fail(LP_USAGE, "%s: another process is writing it (%s is locked)", output->path,
+                               output->temporary),
                        "wait for it, or choose another name");
     return lp_fail(LP_RESOURCE, "%s: %s cannot be locked (%s)", output->path, output->temporary, strerror(error));
 }
@@ -152,14 +156,16 @@ static lp_status remove_stale(const lp_output *output)
     lp_status status = LP_OK;
     if (file < 0 || fstat(file, &s) != 0 || !S_ISREG(s.st_mode)) {
         const char *why = file < 0 && errno != ELOOP ? strerror(errno) : "it is not a regular file";
-        status = lp_hint(lp_fail(LP_USAGE, "%s: the temporary name %s beside it is taken (%s)", output->path, output->temporary, why),
+        status = lp_hint(lp_fail(LP_USAGE, "%s: the temporary name %s beside it is taken (%s)", output->path,
+                                 output->temporary, why),
                          "remove %s", output->temporary);
     } else {
         int error = lock(file);
         if (error) {
             status = fail_lock(output, error);
         } else if (is_at_temporary_name(output, file) && unlinkat(output->folder, output->temporary, 0) != 0) {
-            status = lp_fail(LP_INPUT, "%s: the old temporary file %s cannot be removed (%s)", output->path, output->temporary, strerror(errno));
+            status = lp_fail(LP_INPUT, "%s: the old temporary file %s cannot be removed (%s)", output->path,
+                             output->temporary, strerror(errno));
         }
     }
     if (file >= 0) close(file);
@@ -169,8 +175,8 @@ static lp_status remove_stale(const lp_output *output)
 static lp_status fail_create(const lp_output *output, int error)
 {
     bool is_resource = error == ENOSPC || error == EDQUOT || error == EMFILE || error == ENFILE || error == ENOMEM;
-    return lp_fail(is_resource ? LP_RESOURCE : LP_INPUT, "%s: %s cannot be created beside it (%s)", output->path, output->temporary,
-                   strerror(error));
+    return lp_fail(is_resource ? LP_RESOURCE : LP_INPUT, "%s: %s cannot be created beside it (%s)", output->path,
+                   output->temporary, strerror(error));
 }
 
 static lp_status create_temporary(lp_output *output)
@@ -233,8 +239,8 @@ lp_status lp_output_reserve(lp_output *output, uint64_t n_bytes)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_FSIZE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY && n_bytes > limit.rlim_cur)
-        return lp_fail(LP_RESOURCE, "%s: %llu bytes are needed, the limit of this process for a file is %llu (ulimit -f)", output->path,
-                       (unsigned long long)n_bytes, (unsigned long long)limit.rlim_cur);
+        return lp_fail(LP_RESOURCE, "%s: %llu bytes are needed, the limit of this process for a file is %llu (ulimit -f)",
+                       output->path, (unsigned long long)n_bytes, (unsigned long long)limit.rlim_cur);
     struct statvfs disk;
     int r;
     do r = fstatvfs(output->file, &disk);
@@ -242,8 +248,8 @@ lp_status lp_output_reserve(lp_output *output, uint64_t n_bytes)
     if (r != 0) return lp_fail(LP_RESOURCE, "%s: the free disk cannot be asked (%s)", output->path, strerror(errno));
     uint64_t n_free;
     if (__builtin_mul_overflow((uint64_t)disk.f_bavail, (uint64_t)disk.f_frsize, &n_free) || n_free >= n_bytes) return LP_OK;
-    return lp_hint(lp_fail(LP_RESOURCE, "%s: %llu bytes are needed, the disk has %llu free", output->path, (unsigned long long)n_bytes,
-                           (unsigned long long)n_free),
+    return lp_hint(lp_fail(LP_RESOURCE, "%s: %llu bytes are needed, the disk has %llu free", output->path,
+                           (unsigned long long)n_bytes, (unsigned long long)n_free),
                    "free some space, or write to another disk");
 }
 
@@ -305,7 +311,8 @@ static lp_status rename_to_target(lp_output *output)
 {
     if (!is_at_temporary_name(output, output->file)) { /* somebody removed or replaced it: not ours to rename or remove */
         output->exists = false;
-        return lp_fail(LP_RESOURCE, "%s: the temporary file %s was removed while it was written", output->path, output->temporary);
+        return lp_fail(LP_RESOURCE, "%s: the temporary file %s was removed while it was written", output->path,
+                       output->temporary);
     }
     int r = 0;
     if (output->force) {
@@ -313,9 +320,11 @@ static lp_status rename_to_target(lp_output *output)
     } else { /* nobody may have put a file there meanwhile */
         r = renameat2(output->folder, output->temporary, output->folder, output->name, RENAME_NOREPLACE);
         if (r != 0 && errno == EEXIST) return fail_exists(output);
-        if (r != 0 && (errno == EINVAL || errno == ENOSYS)) r = renameat(output->folder, output->temporary, output->folder, output->name);
+        if (r != 0 && (errno == EINVAL || errno == ENOSYS)) /* a file system without it */
+            r = renameat(output->folder, output->temporary, output->folder, output->name);
     }
-    if (r != 0) return lp_fail(LP_RESOURCE, "%s: %s cannot be renamed to it (%s)", output->path, output->temporary, strerror(errno));
+    if (r != 0)
+        return lp_fail(LP_RESOURCE, "%s: %s cannot be renamed to it (%s)", output->path, output->temporary, strerror(errno));
     output->exists = false;
     return LP_OK;
 }
@@ -330,7 +339,8 @@ static lp_status finish(lp_output *output)
     if (output->write_error) return fail_write(output);
     LP_TRY(rename_to_target(output));
     int error = output->folder_syncs ? sync_file(output->folder) : 0;
-    if (error) return lp_fail(LP_RESOURCE, "%s: written, but its folder cannot be synchronised (%s)", output->path, strerror(error));
+    if (error)
+        return lp_fail(LP_RESOURCE, "%s: written, but its folder cannot be synchronised (%s)", output->path, strerror(error));
     return LP_OK;
 }
 

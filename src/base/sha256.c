@@ -80,7 +80,8 @@ static void blocks(uint32_t state[8], const uint8_t *data, size_t n_blocks)
 
 void lp_sha256_begin(lp_sha256 *hash)
 {
-    *hash = (lp_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+    *hash = (lp_sha256){.state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, /* fractions of sqrt(2), sqrt(3), ... */
+                                  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
 }
 
 void lp_sha256_add(lp_sha256 *hash, const void *data, size_t n)

@@ -13,7 +13,10 @@ static void fill_tables(void)
         tables[i].isa = (lp_isa)i;
     }
 #if defined(__x86_64__)
+    lp_kernels_init_avx2(&tables[LP_ISA_AVX2]);
     lp_kernels_init_avx512(&tables[LP_ISA_AVX512]);
+#elif defined(__aarch64__)
+    lp_kernels_init_neon(&tables[LP_ISA_NEON]);
 #endif
 }
 

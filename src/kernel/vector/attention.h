@@ -4,14 +4,18 @@
 
 enum { QUERIES = 6 };
 
+/* Vectors that n queries take at a time: enough independent chains, no more than there are registers. */
+INLINE int vectors_for(int n) { return n == 1 ? V16_TILES_1 : n <= 3 ? V16_TILES_3 : V16_TILES_6; }
+enum { MOST_VECTORS = V16_TILES_1 };
+
 /* Scores of 16*n_vectors positions for n queries: p[m*256 + position]. */
 INLINE void score_block(int n_vectors, int n, const float *const *q, const float *key, int64_t d, float scale, float *p)
 {
-    v16 s[QUERIES][V16_TILE];
+    v16 s[QUERIES][MOST_VECTORS];
     UNROLL for (int m = 0; m < n; m++)
         UNROLL for (int v = 0; v < n_vectors; v++) s[m][v] = v16_set1(0);
     for (int64_t i = 0; i < d; i++, key += LP_ATTENTION_GROUP) {
-        v16 k[V16_TILE];
+        v16 k[MOST_VECTORS];
         UNROLL for (int v = 0; v < n_vectors; v++) k[v] = v16_load(key + 16 * v);
         UNROLL for (int m = 0; m < n; m++) {
             v16 x = v16_set1(q[m][i]);
@@ -25,23 +29,24 @@ INLINE void score_block(int n_vectors, int n, const float *const *q, const float
 
 INLINE void score_n(int n, const float *const *q, const float *key, int64_t n_keys, int64_t d, float scale, float *p)
 {
+    const int most = vectors_for(n);
     int64_t t = 0;
-    for (; t + 16 * (V16_TILE - 1) < n_keys; t += 16 * V16_TILE) score_block(V16_TILE, n, q, key + t, d, scale, p + t);
+    for (; t + 16 * (most - 1) < n_keys; t += 16 * most) score_block(most, n, q, key + t, d, scale, p + t);
     for (; t < n_keys; t += 16) score_block(1, n, q, key + t, d, scale, p + t);
 }
 
 /* o[m] = chain of fmaf(p, v, o) over the positions [t0, t1), for n queries; from +0 if t0 is 0. The last vector may have
- * fewer than 16 components. */
+ * fewer than 16 components: then n_vectors is 1. */
 INLINE void value_block(int n_vectors, int n, const float *p, const float *value, int64_t t0, int64_t t1, int64_t d,
                         int64_t last, float *const *o)
 {
-    v16 sum[QUERIES][V16_TILE];
+    v16 sum[QUERIES][MOST_VECTORS];
     UNROLL for (int m = 0; m < n; m++)
         UNROLL for (int v = 0; v < n_vectors; v++)
             sum[m][v] = t0 == 0 ? v16_set1(0) : last < 16 ? v16_load_n(o[m] + 16 * v, last) : v16_load(o[m] + 16 * v);
     value += t0 * d;
     for (int64_t t = t0; t < t1; t++, value += d) {
-        v16 x[V16_TILE];
+        v16 x[MOST_VECTORS];
         UNROLL for (int v = 0; v < n_vectors; v++) x[v] = last < 16 ? v16_load_n(value + 16 * v, last) : v16_load(value + 16 * v);
         UNROLL for (int m = 0; m < n; m++) {
             v16 w = v16_set1(p[m * LP_ATTENTION_GROUP + t]);
@@ -57,12 +62,13 @@ INLINE void value_block(int n_vectors, int n, const float *p, const float *value
 
 INLINE void value_n(int n, const float *p, const float *value, int64_t t0, int64_t t1, int64_t d, float *const *o)
 {
+    const int most = vectors_for(n);
     float *at[QUERIES];
     int64_t i = 0;
     for (int m = 0; m < n; m++) at[m] = o[m];
     while (i < d) {
-        int64_t step = d - i >= 16 * V16_TILE ? 16 * V16_TILE : d - i >= 16 ? 16 : d - i;
-        if (step == 16 * V16_TILE) value_block(V16_TILE, n, p, value + i, t0, t1, d, 16, at);
+        int64_t step = d - i >= 16 * most ? 16 * most : d - i >= 16 ? 16 : d - i;
+        if (step == 16 * most) value_block(most, n, p, value + i, t0, t1, d, 16, at);
         else value_block(1, n, p, value + i, t0, t1, d, step, at);
         for (int m = 0; m < n; m++) at[m] += step;
         i += step;

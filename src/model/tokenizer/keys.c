@@ -32,7 +32,8 @@ static lp_status read_types(const lp_gguf *gguf, size_t n_tokens, int32_t **out)
     if (!(*out = malloc((n_tokens + 1) * sizeof **out))) return lp_fail_memory(n_tokens * sizeof **out, key);
     for (size_t i = 0; i < n_tokens; i++) {
         int64_t value;
-        LP_TRY(lp_gguf_array_i64(found, i, &value));
+        if (lp_gguf_array_i64(found, i, &value) != LP_OK)
+            return lp_fail(LP_INPUT, "%s: %s: not an array of integers", lp_gguf_path(gguf), key);
         if (value < 0 || value >= LP_TOKEN_TYPE_COUNT)
             return lp_fail(LP_INPUT, "%s: %s[%zu]: %lld is not a type (0 to 6)", lp_gguf_path(gguf), key, i, (long long)value);
         (*out)[i] = (int32_t)value;

@@ -19,6 +19,17 @@ static inline int nearest(float v)
     return (int)(lp_f32_bits(v + 12582912.0f) & 0x7fffffu) - 0x400000;
 }
 
+/* The same clamped and as a float, in fewer steps, for the hot loops: v must be within the range above or NaN, which gives
+ * first. */
+static inline float nearest_clamped(float v, float first, float last)
+{
+    const float shift = 12582912.0f; /* 1.5 2^23: the sum's last bit is worth 1 */
+    float t = v + shift;
+    t = t > shift + first ? t : shift + first;
+    t = t < shift + last ? t : shift + last;
+    return t - shift;
+}
+
 static inline int clamp(int v, int low, int high)
 {
     v = v < high ? v : high;
@@ -54,22 +65,24 @@ static inline float trial(const lp_scale_search *s, int k)
 /* The first value of largest magnitude, and that magnitude. */
 static inline void find_extreme(int n, const lanes *restrict x, lanes extreme, lanes magnitude)
 {
-    for (int l = 0; l < LP_LANES; l++) extreme[l] = magnitude[l] = 0.0f;
+    lanes e, a; /* locals, here and below: the compiler sees that nothing else points at them */
+    for (int l = 0; l < LP_LANES; l++) e[l] = a[l] = 0.0f;
     for (int j = 0; j < n; j++) {
         for (int l = 0; l < LP_LANES; l++) {
-            float a = fabsf(x[j][l]);
-            bool larger = a > magnitude[l];
-            magnitude[l] = larger ? a : magnitude[l];
-            extreme[l] = larger ? x[j][l] : extreme[l];
+            float v = x[j][l], size = fabsf(v), largest = a[l];
+            e[l] = size > largest ? v : e[l];
+            a[l] = size > largest ? size : largest;
         }
     }
+    memcpy(extreme, e, sizeof e);
+    memcpy(magnitude, a, sizeof a);
 }
 
 /* sum w x l and sum w l^2 at inverse scale i. */
 static inline void correlate(const lp_scale_search *s, int n, const lanes *restrict x, const lanes *restrict w,
                              const lanes i, lanes sum_xl, lanes sum_ll)
 {
-    int first = s->first, last = s->last;
+    float first = (float)s->first, last = (float)s->last;
     lanes xl, ll;
     for (int l = 0; l < LP_LANES; l++) xl[l] = ll[l] = 0.0f;
     if (s->table) {
@@ -83,7 +96,7 @@ static inline void correlate(const lp_scale_search *s, int n, const lanes *restr
     } else {
         for (int j = 0; j < n; j++) {
             for (int l = 0; l < LP_LANES; l++) {
-                float q = (float)clamp(nearest(i[l] * x[j][l]), first, last);
+                float q = nearest_clamped(i[l] * x[j][l], first, last);
                 xl[l] += w[j][l] * x[j][l] * q;
                 ll[l] += w[j][l] * q * q;
             }
@@ -95,14 +108,15 @@ static inline void correlate(const lp_scale_search *s, int n, const lanes *restr
 
 /* Codes at inverse scale i of x - base; code 0 in lanes that are off. */
 static inline void codes_at(const lp_scale_search *s, int n, const lanes *restrict x, const lanes i, const lanes base,
-                            const bool off[LP_LANES], uint8_t (*restrict code)[LP_LANES])
+                            const int32_t off[LP_LANES], uint8_t (*restrict code)[LP_LANES])
 {
     int first = s->first, last = s->last;
+    int32_t keep[LP_LANES];
+    for (int l = 0; l < LP_LANES; l++) keep[l] = off[l] ? 0 : 255;
     for (int j = 0; j < n; j++) {
-        for (int l = 0; l < LP_LANES; l++) {
-            int q = clamp(nearest(i[l] * (x[j][l] - base[l])), first, last) - first;
-            code[j][l] = (uint8_t)(off[l] ? 0 : q);
-        }
+        int32_t q[LP_LANES]; /* one width at a time: loops over two do not become vectors */
+        for (int l = 0; l < LP_LANES; l++) q[l] = (clamp(nearest(i[l] * (x[j][l] - base[l])), first, last) - first) & keep[l];
+        for (int l = 0; l < LP_LANES; l++) code[j][l] = (uint8_t)q[l];
     }
 }
 
@@ -112,7 +126,7 @@ static inline void search_extreme(const lp_scale_search *s, int n, const lanes *
                                   uint8_t (*restrict code)[LP_LANES])
 {
     lanes extreme, magnitude, i;
-    bool off[LP_LANES];
+    int32_t off[LP_LANES];
     if (s->kind == LP_KIND_LARGEST) {
         for (int l = 0; l < LP_LANES; l++) extreme[l] = 0.0f;
         for (int j = 0; j < n; j++)
@@ -133,7 +147,7 @@ static inline void search_correlation(const lp_scale_search *s, int n, const lan
                                       lanes scale, uint8_t (*restrict code)[LP_LANES])
 {
     lanes extreme, magnitude, i, best_i, best, xl, ll;
-    bool off[LP_LANES];
+    int32_t off[LP_LANES];
     find_extreme(n, x, extreme, magnitude);
     for (int l = 0; l < LP_LANES; l++) {
         off[l] = magnitude[l] < s->floor;
@@ -150,7 +164,7 @@ static inline void search_correlation(const lp_scale_search *s, int n, const lan
         for (int l = 0; l < LP_LANES; l++) i[l] = trial(s, k) / extreme[l];
         correlate(s, n, x, w, i, xl, ll);
         for (int l = 0; l < LP_LANES; l++) {
-            bool better = (ll[l] > 0.0f) & (xl[l] * xl[l] > best[l] * ll[l]);
+            int better = (ll[l] > 0.0f) & (xl[l] * xl[l] > best[l] * ll[l]);
             float d = xl[l] / ll[l];
             best_i[l] = better ? i[l] : best_i[l];
             scale[l] = better ? d : scale[l];
@@ -193,7 +207,7 @@ static inline void descend(const lp_scale_search *s, int n, const lanes *restric
 
 /* Scale of the levels found by descent. */
 static inline void finish_descent(const lp_scale_search *s, int n, const lanes *restrict x, const lanes *restrict w,
-                                  const lanes i, const bool off[LP_LANES], lanes scale, uint8_t (*restrict code)[LP_LANES])
+                                  const lanes i, const int32_t off[LP_LANES], lanes scale, uint8_t (*restrict code)[LP_LANES])
 {
     int32_t level[LP_SEARCH_MAX][LP_LANES];
     lanes xl, ll;
@@ -210,7 +224,7 @@ static inline void search_descent(const lp_scale_search *s, int n, const lanes *
                                   lanes scale, uint8_t (*restrict code)[LP_LANES])
 {
     lanes extreme, magnitude, i;
-    bool off[LP_LANES];
+    int32_t off[LP_LANES];
     find_extreme(n, x, extreme, magnitude);
     for (int l = 0; l < LP_LANES; l++) {
         off[l] = magnitude[l] < s->floor;
@@ -244,7 +258,7 @@ static inline void search_positive(const lp_scale_search *s, int n, const lanes 
                                    lanes scale, uint8_t (*restrict code)[LP_LANES])
 {
     lanes largest, i, best_i, best, error;
-    bool off[LP_LANES];
+    int32_t off[LP_LANES];
     for (int l = 0; l < LP_LANES; l++) largest[l] = 0.0f;
     for (int j = 0; j < n; j++)
         for (int l = 0; l < LP_LANES; l++) largest[l] = largest[l] > x[j][l] ? largest[l] : x[j][l];
@@ -258,7 +272,7 @@ static inline void search_positive(const lp_scale_search *s, int n, const lanes 
         for (int l = 0; l < LP_LANES; l++) i[l] = trial(s, k) / largest[l];
         positive_error(s, n, x, w, i, error);
         for (int l = 0; l < LP_LANES; l++) {
-            bool better = error[l] < best[l];
+            int better = error[l] < best[l];
             best[l] = better ? error[l] : best[l];
             best_i[l] = better ? i[l] : best_i[l];
         }
@@ -266,25 +280,19 @@ static inline void search_positive(const lp_scale_search *s, int n, const lanes 
     finish_descent(s, n, x, w, best_i, off, scale, code);
 }
 
-/* sum w |l s + m - x|^p, l at inverse scale i of x - base. */
+/* sum w |l s + m - x|^p. */
 static inline void affine_error(const lp_scale_search *s, int n, const lanes *restrict x, const lanes *restrict w,
-                                const lanes i, const lanes base, const lanes scale, const lanes offset, lanes error)
+                                const lanes *restrict level, const lanes scale, const lanes offset, lanes error)
 {
-    int last = s->last;
     lanes e;
     for (int l = 0; l < LP_LANES; l++) e[l] = 0.0f;
     if (s->absolute) {
-        for (int j = 0; j < n; j++) {
-            for (int l = 0; l < LP_LANES; l++) {
-                float q = (float)clamp(nearest(i[l] * (x[j][l] - base[l])), 0, last);
-                e[l] += w[j][l] * fabsf(scale[l] * q + offset[l] - x[j][l]);
-            }
-        }
+        for (int j = 0; j < n; j++)
+            for (int l = 0; l < LP_LANES; l++) e[l] += w[j][l] * fabsf(scale[l] * level[j][l] + offset[l] - x[j][l]);
     } else {
         for (int j = 0; j < n; j++) {
             for (int l = 0; l < LP_LANES; l++) {
-                float q = (float)clamp(nearest(i[l] * (x[j][l] - base[l])), 0, last);
-                float difference = scale[l] * q + offset[l] - x[j][l];
+                float difference = scale[l] * level[j][l] + offset[l] - x[j][l];
                 e[l] += w[j][l] * (difference * difference);
             }
         }
@@ -296,32 +304,38 @@ static inline void affine_error(const lp_scale_search *s, int n, const lanes *re
 static inline void affine_begin(int n, const lanes *restrict x, const lanes *restrict w, lanes least, lanes largest,
                                 lanes sum_w, lanes sum_x)
 {
+    lanes low, high, a, b;
     for (int l = 0; l < LP_LANES; l++) {
-        least[l] = largest[l] = x[0][l];
-        sum_w[l] = w[0][l];
-        sum_x[l] = w[0][l] * x[0][l];
+        low[l] = high[l] = x[0][l];
+        a[l] = w[0][l];
+        b[l] = w[0][l] * x[0][l];
     }
     for (int j = 1; j < n; j++) {
         for (int l = 0; l < LP_LANES; l++) {
-            least[l] = x[j][l] < least[l] ? x[j][l] : least[l];
-            largest[l] = x[j][l] > largest[l] ? x[j][l] : largest[l];
-            sum_w[l] += w[j][l];
-            sum_x[l] += w[j][l] * x[j][l];
+            low[l] = x[j][l] < low[l] ? x[j][l] : low[l];
+            high[l] = x[j][l] > high[l] ? x[j][l] : high[l];
+            a[l] += w[j][l];
+            b[l] += w[j][l] * x[j][l];
         }
     }
-    for (int l = 0; l < LP_LANES; l++) least[l] = least[l] > 0.0f ? 0.0f : least[l];
+    for (int l = 0; l < LP_LANES; l++) low[l] = low[l] > 0.0f ? 0.0f : low[l];
+    memcpy(least, low, sizeof low);
+    memcpy(largest, high, sizeof high);
+    memcpy(sum_w, a, sizeof a);
+    memcpy(sum_x, b, sizeof b);
 }
 
-/* sum w l, sum w l^2, sum w l x. */
-static inline void affine_sums(const lp_scale_search *s, int n, const lanes *restrict x, const lanes *restrict w,
-                               const lanes i, const lanes base, lanes sum_l, lanes sum_ll, lanes sum_xl)
+/* Levels at inverse scale i of x - base, and sum w l, sum w l^2, sum w l x. */
+static inline void affine_levels(const lp_scale_search *s, int n, const lanes *restrict x, const lanes *restrict w,
+                                 const lanes i, const lanes base, lanes *restrict level, lanes sum_l, lanes sum_ll, lanes sum_xl)
 {
-    int last = s->last;
+    float last = (float)s->last;
     lanes a, b, c;
     for (int l = 0; l < LP_LANES; l++) a[l] = b[l] = c[l] = 0.0f;
     for (int j = 0; j < n; j++) {
         for (int l = 0; l < LP_LANES; l++) {
-            float q = (float)clamp(nearest(i[l] * (x[j][l] - base[l])), 0, last), wq = w[j][l] * q;
+            float q = nearest_clamped(i[l] * (x[j][l] - base[l]), 0.0f, last), wq = w[j][l] * q;
+            level[j][l] = q;
             a[l] += wq;
             b[l] += wq * q;
             c[l] += wq * x[j][l];
@@ -332,36 +346,44 @@ static inline void affine_sums(const lp_scale_search *s, int n, const lanes *res
     memcpy(sum_xl, c, sizeof c);
 }
 
+/* The inverse scale of a trial. A range so small that the quotient overflows has all levels 0, as from 0. */
+static inline float inverse_or_zero(float span, float range)
+{
+    float i = span / range;
+    return fabsf(i) <= 3.4028235e38f ? i : 0.0f;
+}
+
 static inline void search_affine(const lp_scale_search *s, int n, const lanes *restrict x, const lanes *restrict w,
                                  lanes scale, lanes offset, uint8_t (*restrict code)[LP_LANES])
 {
+    lanes level[LP_SEARCH_MAX];
     lanes least, largest, sum_w, sum_x, sum_l, sum_ll, sum_xl, i, best_i, base, best, d, m, error;
-    bool off[LP_LANES];
+    int32_t off[LP_LANES];
     affine_begin(n, x, w, least, largest, sum_w, sum_x);
     for (int l = 0; l < LP_LANES; l++) {
         off[l] = largest[l] <= least[l];
         offset[l] = base[l] = least[l];
-        best_i[l] = s->span / (largest[l] - least[l]);
-        scale[l] = 1.0f / best_i[l];
+        scale[l] = 1.0f / (s->span / (largest[l] - least[l]));
+        best_i[l] = inverse_or_zero(s->span, largest[l] - least[l]);
     }
-    affine_error(s, n, x, w, best_i, base, scale, offset, best);
+    affine_levels(s, n, x, w, best_i, base, level, sum_l, sum_ll, sum_xl);
+    affine_error(s, n, x, w, (const lanes *)level, scale, offset, best);
     for (int k = s->first_trial; k <= s->last_trial; k++) {
-        lanes from; /* the offset of the best so far: the next trials start at it */
+        lanes from, determinant; /* the offset of the best so far: the next trials start at it */
         memcpy(from, offset, sizeof from);
-        for (int l = 0; l < LP_LANES; l++) i[l] = trial(s, k) / (largest[l] - from[l]);
-        affine_sums(s, n, x, w, i, from, sum_l, sum_ll, sum_xl);
+        for (int l = 0; l < LP_LANES; l++) i[l] = inverse_or_zero(trial(s, k), largest[l] - from[l]);
+        affine_levels(s, n, x, w, i, from, level, sum_l, sum_ll, sum_xl);
         for (int l = 0; l < LP_LANES; l++) {
-            float determinant = sum_w[l] * sum_ll[l] - sum_l[l] * sum_l[l];
-            float slope = (sum_w[l] * sum_xl[l] - sum_x[l] * sum_l[l]) / determinant;
-            float constant = (sum_ll[l] * sum_x[l] - sum_l[l] * sum_xl[l]) / determinant;
+            determinant[l] = sum_w[l] * sum_ll[l] - sum_l[l] * sum_l[l];
+            float slope = (sum_w[l] * sum_xl[l] - sum_x[l] * sum_l[l]) / determinant[l];
+            float constant = (sum_ll[l] * sum_x[l] - sum_l[l] * sum_xl[l]) / determinant[l];
             float through_zero = sum_xl[l] / sum_ll[l];
             d[l] = constant > 0.0f ? through_zero : slope;
             m[l] = constant > 0.0f ? 0.0f : constant;
-            sum_l[l] = determinant; /* its last use was above; below only the sign is asked */
         }
-        affine_error(s, n, x, w, i, from, d, m, error);
+        affine_error(s, n, x, w, (const lanes *)level, d, m, error);
         for (int l = 0; l < LP_LANES; l++) {
-            bool better = (sum_l[l] > 0.0f) & (error[l] < best[l]);
+            int better = (determinant[l] > 0.0f) & (error[l] < best[l]);
             best[l] = better ? error[l] : best[l];
             scale[l] = better ? d[l] : scale[l];
             offset[l] = better ? m[l] : offset[l];

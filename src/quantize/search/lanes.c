@@ -181,6 +181,7 @@ static inline int truncate(float v)
 static void code_simple(const lp_encode_format *format, const lp_encode_plan *plan, lp_encode_batch *batch, const work *k)
 {
     lanes i, m;
+    int32_t code[LP_LANES];
     for (int l = 0; l < LP_LANES; l++) {
         i[l] = k->d[l] != 0.0f ? 1.0f / k->d[l] : 0.0f;
         m[l] = format->at_offset < 0 ? 0.0f : k->m[l];
@@ -191,8 +192,9 @@ static void code_simple(const lp_encode_format *format, const lp_encode_plan *pl
         for (int j = 0; j < format->n_values; j++) {
             for (int l = 0; l < LP_LANES; l++) {
                 int q = (int8_t)truncate((batch->x[j][l] - m[l]) * i[l] + bias);
-                batch->code[j][l] = (uint8_t)(q < top ? q : top);
+                code[l] = q < top ? q : top;
             }
+            for (int l = 0; l < LP_LANES; l++) batch->code[j][l] = (uint8_t)code[l];
         }
     } else {
         for (int j = 0; j < format->n_values; j++) {
@@ -200,17 +202,20 @@ static void code_simple(const lp_encode_format *format, const lp_encode_plan *pl
                 float v = batch->x[j][l] * i[l];
                 int q = truncate(v);
                 float rest = v - (float)q;
-                q += (rest >= 0.5f) - (rest <= -0.5f);
-                batch->code[j][l] = (uint8_t)q;
+                code[l] = q + (rest >= 0.5f) - (rest <= -0.5f);
             }
+            for (int l = 0; l < LP_LANES; l++) batch->code[j][l] = (uint8_t)code[l];
         }
     }
 }
 
 static void code_table(const lp_encode_format *format, lp_encode_batch *batch, const lanes inverse)
 {
-    for (int j = 0; j < format->n_values; j++)
-        for (int l = 0; l < LP_LANES; l++) batch->code[j][l] = (uint8_t)table_code(inverse[l] * batch->x[j][l]);
+    int32_t code[LP_LANES];
+    for (int j = 0; j < format->n_values; j++) {
+        for (int l = 0; l < LP_LANES; l++) code[l] = table_code(inverse[l] * batch->x[j][l]);
+        for (int l = 0; l < LP_LANES; l++) batch->code[j][l] = (uint8_t)code[l];
+    }
 }
 
 /* Codes with the scales as stored, sub-block by sub-block. */
@@ -228,12 +233,18 @@ static void code_stored(const lp_encode_format *format, const lp_encode_plan *pl
                 m[l] = format->at_offset < 0 ? 0.0f : -k->stored_m[l];
             }
         }
+        int32_t kept[LP_LANES], fresh[LP_LANES]; /* all ones, the one or the other */
+        for (int l = 0; l < LP_LANES; l++) kept[l] = -(d[l] == 0.0f);
+        for (int l = 0; l < LP_LANES; l++) fresh[l] = ~kept[l];
+        int zero = format->zero;
         for (int j = b * n; j < (b + 1) * n; j++) {
-            for (int l = 0; l < LP_LANES; l++) {
-                float v = (batch->x[j][l] + m[l]) / d[l];
-                int q = plan->sub->table ? table_code(v) : clamp(nearest(v), first, last) + format->zero;
-                batch->code[j][l] = d[l] != 0.0f ? (uint8_t)q : batch->code[j][l];
-            }
+            int32_t q[LP_LANES];
+            if (plan->sub->table)
+                for (int l = 0; l < LP_LANES; l++) q[l] = table_code((batch->x[j][l] + m[l]) / d[l]);
+            else
+                for (int l = 0; l < LP_LANES; l++) q[l] = clamp(nearest((batch->x[j][l] + m[l]) / d[l]), first, last) + zero;
+            for (int l = 0; l < LP_LANES; l++) q[l] = (q[l] & fresh[l]) | (batch->code[j][l] & kept[l]);
+            for (int l = 0; l < LP_LANES; l++) batch->code[j][l] = (uint8_t)q[l];
         }
     }
 }
@@ -242,13 +253,15 @@ static void code_stored(const lp_encode_format *format, const lp_encode_plan *pl
 static void code_e2m1(const lp_encode_format *format, lp_encode_batch *batch, const work *k)
 {
     static const float midpoint[7] = {0.5f, 1.5f, 2.5f, 3.5f, 5.0f, 7.0f, 10.0f};
+    int32_t code[LP_LANES];
     for (int j = 0; j < format->n_values; j++) {
         for (int l = 0; l < LP_LANES; l++) {
-            float x = batch->x[j][l], a = fabsf(x);
+            float x = batch->x[j][l], a = fabsf(x), d = k->stored_d[l];
             int q = 0;
-            for (int t = 0; t < 7; t++) q += a > midpoint[t] * k->stored_d[l];
-            batch->code[j][l] = (uint8_t)(q | ((x < 0.0f) & (q > 0) ? 8 : 0));
+            for (int t = 0; t < 7; t++) q += a > midpoint[t] * d;
+            code[l] = q | ((x < 0.0f) & (q > 0)) << 3;
         }
+        for (int l = 0; l < LP_LANES; l++) batch->code[j][l] = (uint8_t)code[l];
     }
 }
 

@@ -134,7 +134,4 @@ lp_encode_batch_fn lp_encode_batch_ref;
 lp_encode_batch_fn lp_encode_batch_avx2;
 lp_encode_batch_fn lp_encode_batch_avx512;
 
-/* IQ4's non-linear levels by code. */
-extern const int8_t lp_iq4_levels[16];
-
 #endif

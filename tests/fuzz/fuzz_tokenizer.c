@@ -1,0 +1,121 @@
+/* Fuzzes encoding: the first byte chooses pre-tokenizer and options, the rest is text over the small vocabulary. Ids must
+ * be those of cutting and merging the plain way, and must stand for the text. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../model/mini_vocabulary.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static const char *const pre[] = {"gpt-2", "smollm", "llama-bpe", "qwen2", "dbrx", "qwen35", "glm4", "ufakzeka"};
+enum { N_PRE = sizeof pre / sizeof *pre, LONGEST = 4096 };
+
+static void require(int holds, const char *what)
+{
+    if (holds) return;
+    fprintf(stderr, "%s (last error: %s)\n", what, lp_error());
+    abort();
+}
+
+/* Text with every byte outside well-formed UTF-8 replaced; what is well formed is asked of nobody else. */
+static size_t replace(const uint8_t *text, size_t n, uint8_t *out)
+{
+    size_t length = 0;
+    for (size_t at = 0; at < n;) {
+        uint8_t a = text[at];
+        size_t k = a < 0x80 ? 1 : a < 0xc0 ? 0 : a < 0xe0 ? 2 : a < 0xf0 ? 3 : a < 0xf8 ? 4 : 0;
+        uint32_t c = k == 1 ? a : a & (0x7fu >> k);
+        int good = k > 0 && k <= n - at;
+        for (size_t i = 1; good && i < k; i++) {
+            good = (text[at + i] & 0xc0) == 0x80;
+            c = c << 6 | (text[at + i] & 63);
+        }
+        static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+        good = good && c >= least[k] && c < 0x110000 && !(c >= 0xd800 && c < 0xe000);
+        if (good) {
+            memcpy(out + length, text + at, k);
+            length += k;
+            at += k;
+        } else {
+            memcpy(out + length, "\xef\xbf\xbd", 3);
+            length += 3;
+            at++;
+        }
+    }
+    return length;
+}
+
+static int32_t owner[3 * LONGEST], ids_of_word[3 * LONGEST];
+static uint8_t clean[3 * LONGEST];
+static char characters[6 * LONGEST];
+static plain_piece pieces[3 * LONGEST];
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    static mini vocabulary[N_PRE];
+    static lp_tokenizer *tokenizer[N_PRE];
+    if (n < 1 || n > LONGEST) return 0;
+    int which = data[0] % N_PRE;
+    bool parse_special = data[0] & 0x80;
+    if (!tokenizer[which]) {
+        mini_fill(&vocabulary[which], pre[which], true);
+        require(lp_tokenizer_create_from(&vocabulary[which].source, &tokenizer[which]) == LP_OK, "creation");
+    }
+    const lp_tokenizer *t = tokenizer[which];
+    const lp_tokenizer_source *source = &vocabulary[which].source;
+    int32_t *ids;
+    size_t n_ids, at_id = 0;
+    require(lp_tokenizer_encode(t, (const char *)data + 1, n - 1, parse_special, false, &ids, &n_ids) == LP_OK, "encoding");
+
+    size_t length = replace(data + 1, n - 1, clean);
+    plain_special(source, parse_special, clean, length, owner);
+    for (size_t at = 0; at < length;) {
+        if (owner[at]) {
+            int32_t id = owner[at] - 1;
+            require(at_id < n_ids && ids[at_id++] == id, "a special token");
+            at += source->tokens[id].n;
+            continue;
+        }
+        size_t end = at;
+        while (end < length && !owner[end]) end++;
+        while (at < end) {
+            size_t next = lp_split_next(t->split, clean, at, end);
+            require(next > at && next <= end, "a piece");
+            require(next == end || (clean[next] & 0xc0) != 0x80, "a piece that ends within a character");
+            size_t n_word = plain_word(source, clean + at, next - at, ids_of_word, characters, pieces);
+            int32_t whole = -1;
+            if (t->split->whole_word_first) {
+                size_t n_characters = pieces[n_word - 1].at + pieces[n_word - 1].n;
+                for (int32_t id = 0; id < source->n_tokens && whole < 0; id++)
+                    if (plain_equal(characters, (plain_piece){0, n_characters}, source->tokens[id].data, source->tokens[id].n))
+                        whole = id;
+            }
+            if (whole >= 0) {
+                require(at_id < n_ids && ids[at_id++] == whole, "a word that is a token");
+            } else {
+                require(n_word <= n_ids - at_id && !memcmp(ids + at_id, ids_of_word, n_word * sizeof *ids), "a word's ids");
+                at_id += n_word;
+            }
+            at = next;
+        }
+    }
+    require(at_id == n_ids, "more ids than words");
+
+    size_t at = 0;
+    for (size_t i = 0; i < n_ids; i++) {
+        lp_string s = lp_tokenizer_bytes(t, ids[i], true);
+        require(s.n <= length - at && !memcmp(clean + at, s.data, s.n), "the bytes of an id");
+        at += s.n;
+    }
+    require(at == length, "the text is not complete");
+    free(ids);
+
+    lp_utf8_stream stream = {{0}, 0};
+    char shown[LONGEST + 8];
+    size_t n_shown = 0, step = 1 + data[0] / 8 % 5;
+    for (size_t i = 1; i < n; i += step)
+        n_shown += lp_utf8_stream_push(&stream, (const char *)data + i, step < n - i ? step : n - i, shown + n_shown);
+    n_shown += lp_utf8_stream_push(&stream, NULL, 0, shown + n_shown);
+    require(n_shown == n - 1 && !memcmp(shown, data + 1, n - 1), "the stream changes bytes");
+    return 0;
+}
