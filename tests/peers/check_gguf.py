@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Checks GGUF files against the `gguf` package (PyPI): each side reads what the other writes.
 
-    check_gguf.py build/liblowp.so [model.gguf ...]
+    check_gguf.py [liblowp.so [model.gguf ...]]
 
-Needs numpy and gguf. Prints one line per check and exits 1 if one fails.
+The library is build/liblowp.so unless told otherwise, the model the embedded one. Needs numpy and gguf. Prints one line
+per check and exits 1 if one fails.
 """
 import ctypes as C
 import os
@@ -164,17 +165,19 @@ def check_stats(folder):
 
 def main():
     global lib
-    lib = load(sys.argv[1])
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    lib = load(sys.argv[1] if len(sys.argv) > 1 else os.path.join(root, "build/liblowp.so"))
+    models = sys.argv[2:] or [os.path.join(root, "models/books-4m-f16.gguf")]
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         checks = [(f"a file of the gguf package, alignment {a or 'absent'}", lambda a=a: check_peer_file(folder, a))
                   for a in (0, 8, 64, 4096)]
-        checks += [(os.path.basename(m), lambda m=m: check_model(folder, m)) for m in sys.argv[2:]]
+        checks += [(os.path.basename(m), lambda m=m: check_model(folder, m)) for m in models]
         checks += [("an importance file", lambda: check_stats(folder))]
         for name, check in checks:
             try:
                 check()
-                print(f"ok - {name}")
+                print(f"ok - {name}", flush=True)
             except Exception as error:
                 failed += 1
                 print(f"not ok - {name}: {type(error).__name__} {error}")
