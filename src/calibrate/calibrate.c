@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/environment.h"
 #include "base/fail.h"
 #include "base/sha256.h"
 #include "calibrate/stats.h"
@@ -108,12 +109,14 @@ lp_status lp_calibrate(const lp_model *model, const char *text, size_t n_text, c
                          .hash = true, /* every row goes through the output head: the tied embedding is a linear layer too */
                          .pool = options->pool};
     LP_TRY(lp_windows_open(model, text, n_text, &o, &w));
+    uint64_t environment = lp_environment_enter();
     lp_status s = lp_windows_session(&w, model, &o, progress, &session);
     if (s == LP_OK) {
         lp_session_observe(session, observe, &c);
         s = lp_windows_run(&w, &session, 1, progress, "calibrating", watch_failure, &c);
     }
     if (s == LP_OK) s = finish(&c, model, &w, text, n_text, options, out);
+    lp_environment_leave(environment);
     if (s != LP_OK) {
         lp_stats_free(*out);
         *out = NULL;

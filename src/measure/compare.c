@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/environment.h"
 #include "base/fail.h"
 #include "base/function.h"
 #include "model/session.h"
@@ -191,7 +192,9 @@ lp_status lp_compare(const lp_model *reference, const lp_model *model, const cha
     if (lp_model_get_info(reference)->n_context < shorter) shorter = lp_model_get_info(reference)->n_context;
     if (o.n_context == 0) o.n_context = shorter < 1024 ? shorter : 1024;
     LP_TRY(lp_windows_open(model, text, n_text, &o, &w));
+    uint64_t environment = lp_environment_enter();
     lp_status s = compare(reference, model, &w, &o, progress, result, layers);
+    lp_environment_leave(environment);
     result->n_windows = w.n_windows;
     result->seconds = lp_seconds() - start;
     lp_windows_close(&w);

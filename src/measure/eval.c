@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/environment.h"
 #include "base/fail.h"
 #include "base/function.h"
 #include "base/sha256.h"
@@ -79,7 +80,9 @@ lp_status lp_eval(const lp_model *model, const char *text, size_t n_text, const 
     lp_windows w;
     memset(result, 0, sizeof *result);
     LP_TRY(lp_windows_open(model, text, n_text, options, &w));
+    uint64_t environment = lp_environment_enter();
     lp_status s = evaluate(model, &w, options, progress, result);
+    lp_environment_leave(environment);
     result->n_windows = w.n_windows;
     result->n_tokens = w.n_tokens;
     result->seconds = lp_seconds() - start;

@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/checked.h"
+#include "base/environment.h"
 #include "base/fail.h"
 #include "model/model.h"
 
@@ -229,7 +230,9 @@ static lp_status allocate(lp_session *s)
     s->next = calloc((size_t)o->n_sequences, sizeof *s->next);
     if (!x->arena || !x->scratch || !s->rope || !s->sequence_zero || !s->wanted || !s->next)
         return lp_fail_memory(s->graph.arena_bytes, "a session");
+    uint64_t environment = lp_environment_enter();
     lp_model_rope_table(s->model, o->n_context, s->rope, s->rope + n_rope);
+    lp_environment_leave(environment);
     x->rope_cosine = s->rope;
     x->rope_sine = s->rope + n_rope;
     x->rope_half = (int64_t)half;

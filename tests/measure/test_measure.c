@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <fenv.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,27 @@ static void comparison_of_a_model_with_itself_is_zero_to_the_last_bit(void **unu
     lp_model_close(model);
 }
 
+static void the_callers_rounding_mode_changes_no_bit_and_is_kept(void **unused)
+{
+    (void)unused;
+    lp_model *model;
+    size_t n;
+    const char *text = lp_embedded_text("embedded", &n);
+    const lp_eval_options o = {.n_context = 64, .n_windows = 1, .hash = true};
+    lp_eval_result nearest, down;
+    assert_int_equal(lp_model_open("embedded", &model), LP_OK);
+    assert_int_equal(lp_eval(model, text, n, &o, NULL, &nearest), LP_OK);
+    fesetround(FE_DOWNWARD);
+    lp_status s = lp_eval(model, text, n, &o, NULL, &down);
+    int mode = fegetround();
+    fesetround(FE_TONEAREST);
+    assert_int_equal(s, LP_OK);
+    assert_int_equal(mode, FE_DOWNWARD);
+    assert_string_equal(nearest.logits_sha256, down.logits_sha256);
+    assert_true(nearest.cross_entropy_nats == down.cross_entropy_nats);
+    lp_model_close(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +148,7 @@ int main(void)
         cmocka_unit_test(a_uniform_model_has_the_perplexity_of_its_vocabulary),
         cmocka_unit_test(contexts_and_texts_out_of_range_are_refused),
         cmocka_unit_test(comparison_of_a_model_with_itself_is_zero_to_the_last_bit),
+        cmocka_unit_test(the_callers_rounding_mode_changes_no_bit_and_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

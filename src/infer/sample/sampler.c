@@ -54,7 +54,7 @@ lp_sampler_options lp_sampler_defaults(void)
                                 .repeat_penalty = 1, .repeat_last_n = 64};
 }
 
-/* Each option's range, and whether both ends belong to it. */
+/* What an option may be; NaN is outside every range. */
 typedef struct range {
     const char *name;
     double value, low, high;

@@ -82,7 +82,7 @@ static void reduce(lp_selection *selection, size_t m, size_t k)
 {
     uint64_t *key = selection->key;
     uint32_t *h = selection->histogram, prefix = 0, mask = 0;
-    size_t wanted = k, equal_wanted = 0;
+    size_t wanted = k;
     static const int shifts[] = {TOP_SHIFT, TOP_SHIFT - DIGIT_BITS, 0};
     static const uint32_t widths[] = {DIGITS - 1, DIGITS - 1, (1u << (TOP_SHIFT - DIGIT_BITS)) - 1};
     for (int pass = 0; pass < 3; pass++) { /* fixes the digits of the k-th image one by one */
@@ -97,11 +97,10 @@ static void reduce(lp_selection *selection, size_t m, size_t k)
         prefix |= digit << shifts[pass];
         mask |= widths[pass] << shifts[pass];
     }
-    equal_wanted = wanted;
-    size_t n = 0;
+    size_t n = 0; /* of those equal to the k-th, `wanted` are left to take */
     for (size_t i = 0; i < m; i++) {
         uint32_t image = ~upper(key[i]);
-        if (image > prefix || (image == prefix && equal_wanted && equal_wanted--)) key[n++] = key[i];
+        if (image > prefix || (image == prefix && wanted && wanted--)) key[n++] = key[i];
     }
 }
 
