@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/fail.h"
 #include "calibrate/stats.h"
 
@@ -107,8 +108,7 @@ static lp_status read_source(lp_stats *stats, const lp_gguf *gguf)
     }
     LP_TRY(read_u32(gguf, "imatrix.chunk_count", &s->n_chunks));
     LP_TRY(read_u32(gguf, "imatrix.chunk_size", &s->chunk_size));
-    s->n_tokens = (int64_t)s->n_chunks * s->chunk_size;
-    if (s->n_tokens < 0) s->n_tokens = INT64_MAX;
+    if (!lp_mul_i64(s->n_chunks, s->chunk_size, &s->n_tokens)) s->n_tokens = INT64_MAX;
     LP_TRY(lp_gguf_get_i64(gguf, "lowp.n_tokens", false, &s->n_tokens));
     if (s->n_tokens < 0) return lp_stats_bad(stats, whole("lowp.n_tokens"), "is negative (%lld)", (long long)s->n_tokens);
     LP_TRY(read_datasets(stats, gguf));
