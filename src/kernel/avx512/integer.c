@@ -10,6 +10,13 @@ INLINE __m512i dot4(__m512i sum, __m512i unsigned_codes, __m512i signed_codes)
     return sum;
 }
 
+/* With the 4 bytes at p in every lane. */
+INLINE __m512i dot4_broadcast(__m512i sum, __m512i unsigned_codes, const uint8_t *p)
+{
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(unsigned_codes), "m"(*(const uint8_t(*)[4])p));
+    return sum;
+}
+
 INLINE __m512i load512(const void *p) { return _mm512_loadu_si512(p); }
 INLINE __m512i broadcast4(const void *p)
 {
@@ -148,9 +155,8 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
                     __m512i a = broadcast4(t.start + t.start_stride * (size_t)m + 4 * u);
                     __m512i b = _mm512_setzero_si512();
                     UNROLL for (int g = per_unit * u; g < per_unit * (u + 1); g++) {
-                        __m512i x = broadcast4(t.code + row + 4 * g);
-                        if (two_chains && g >= 4) b = dot4(b, code[g], x);
-                        else a = dot4(a, code[g], x);
+                        if (two_chains && g >= 4) b = dot4_broadcast(b, code[g], t.code + row + 4 * g);
+                        else a = dot4_broadcast(a, code[g], t.code + row + 4 * g);
                     }
                     if (two_chains) a = _mm512_add_epi32(a, in_place ? _mm512_srai_epi32(b, 4) : b);
                     __m512 product = _mm512_mul_ps(w, broadcast_float(t.scale + row));
