@@ -115,7 +115,7 @@ static void run_linear(void *p)
 /* Tiles of random codes with ordinary scales: one tile packed from the packing's own bytes, repeated. */
 static void bench_linear(const lp_kernels *k, const lp_packing *packing, int64_t rows, int64_t cols, const peaks *memory)
 {
-    static const int64_t tokens[] = {1, 2, 3, 4, 6, 8, 16, 64, 512};
+    static const int64_t tokens[] = {1, 2, 3, 4, 6, 8, 16, 32, 64, 512};
     weight_box one;
     linear_box b = {.k = k, .is_float = packing->is_float};
     make_weight(&one, packing, 16, cols, DRAW_NORMAL, true);
