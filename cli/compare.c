@@ -56,8 +56,8 @@ static void print_sentence(FILE *out, const lp_compare_result *r)
         return;
     }
     double change = 100 * (exp(r->cross_entropy_nats - r->reference_cross_entropy_nats) - 1);
-    fprintf(out, "In plain words: the model's first choice is the reference's in %.1f of 100 places, and its\n"
-                 "perplexity is %.2g %% %s. (KL: 0 is identical; smaller is better.)\n",
+    fprintf(out, "In plain words: both have the same first choice in %.1f of 100 places, and the\n"
+                 "model's perplexity is %.2g %% %s. (KL: 0 is identical; smaller is better.)\n",
             100 * r->top1_agreement, fabs(change), change < 0 ? "lower" : "higher");
 }
 

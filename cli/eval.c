@@ -49,8 +49,8 @@ static void print_human(const lp_model *model, const eval_options *options, cons
     if (options->hash) fprintf(out, "logits sha256  %s\n", r->logits_sha256);
     fprintf(out, "time           %s, %s tokens/s (%d thread%s, %s)\n", cli_seconds(r->seconds).text,
             cli_count((int64_t)tokens_per_s).text, n_threads, n_threads == 1 ? "" : "s", lp_isa_name(lp_isa_current()));
-    fprintf(out, "\nOn average the model is as unsure of the next token as if it chose among %.3g equally\n"
-                 "likely ones. Lower is better; only models with the same tokenizer can be compared.\n",
+    fprintf(out, "\nOn average the model is as unsure of the next token as if it chose among %.3g\n"
+                 "equally likely ones. Lower is better; the number depends on the tokenizer.\n",
             r->perplexity);
 }
 

@@ -65,11 +65,21 @@ static int64_t row_values(const lp_quantize_row *row)
     return n;
 }
 
+static int64_t count_important(const lp_quantize_result *r)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < r->n_rows; i++) n += r->rows[i].importance;
+    return n;
+}
+
 /* One line for all tensors that were treated alike. */
 static void print_groups(FILE *out, const lp_quantize_result *r, bool dry_run)
 {
-    cli_table *table = cli_table_create(dry_run ? ">tensors|from|to|>weights|>size|>bits|importance|remark"
-                                                : ">tensors|from|to|>weights|>size|>bits|>largest error|importance|remark");
+    bool important = count_important(r) > 0;
+    char columns[128];
+    snprintf(columns, sizeof columns, ">tensors|from|to|>weights|>size|>bits%s%s|remark", dry_run ? "" : "|>error",
+             important ? "|importance" : "");
+    cli_table *table = cli_table_create(columns);
     for (int64_t i = 0; i < r->n_rows; i++) {
         bool first = true;
         for (int64_t j = 0; j < i && first; j++) first = !same_group(&r->rows[i], &r->rows[j]);
@@ -93,7 +103,7 @@ static void print_groups(FILE *out, const lp_quantize_result *r, bool dry_run)
         cli_table_cell(table, "%s", cli_bytes(n_bytes).text);
         cli_table_cell(table, "%.4g", n_values ? 8.0 * (double)n_bytes / (double)n_values : 0);
         if (!dry_run) cli_table_cell(table, "%.3f %%", 100 * worst);
-        cli_table_cell(table, "%s", row->importance ? "yes" : "-");
+        if (important) cli_table_cell(table, "%s", row->importance ? "yes" : "-");
         cli_table_cell(table, "%s", row->fallback ? row->fallback : row->source == row->packing ? "kept" : "");
     }
     cli_table_print(table, out);
@@ -137,7 +147,9 @@ static void print_human(const quantize_options *options, const lp_gguf *source, 
     else
         print_groups(out, r, dry_run);
     if (!dry_run && !options->common.verbose)
-        fputs("\nError: rms of the change relative to the tensor's own rms; 'lowp compare' tells what it costs.\n", out);
+        fputs("\nerror: rms of the change relative to the tensor's rms, the worst of a line.\n"
+              "'lowp compare' tells what it costs.\n",
+              out);
 }
 
 /* ---- work -------------------------------------------------------------------------------------------------------- */

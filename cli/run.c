@@ -185,9 +185,9 @@ static void print_settings(const run_options *o)
 
 static void print_speed(const run_options *o, const generation *g)
 {
-    cli_note(&o->common, "%s tokens of prompt at %.0f tokens/s, %s new ones at %.1f tokens/s; ended by %s",
-             cli_count(g->n_prompt).text, rate(g->n_prompt, g->prefill_s), cli_count(g->n_tokens).text,
-             rate(g->n_decoded, g->decode_s), g->finish);
+    double prefill_rate = rate(g->n_prompt, g->prefill_s), decode_rate = rate(g->n_decoded, g->decode_s);
+    cli_note(&o->common, "tokens: %lld of the prompt (%.*f/s), %lld new (%.*f/s); ended by: %s", (long long)g->n_prompt,
+             prefill_rate < 100, prefill_rate, (long long)g->n_tokens, decode_rate < 100, decode_rate, g->finish);
 }
 
 static void print_json(const run_options *o, const generation *g)
