@@ -50,42 +50,54 @@ static chunk_place place_of_chunk(const lp_tile_layout *l, int64_t chunk, int64_
 }
 
 static void put_u16(uint8_t *p, uint16_t v) { memcpy(p, &v, 2); }
+static void put_u32(uint8_t *p, uint32_t v) { memcpy(p, &v, 4); }
 
-/* dst: the chunk's planes, zero so far in this row. */
+/* A group's four codes are four bytes of a word: fields move in all of them at once. */
+static uint32_t spread(uint32_t byte) { return byte * 0x01010101u; }
+
+/* Bits [from, from + bits) of groups [first, first + 8/bits) as one word of a plane, the first lowest. */
+static uint32_t gather_fields(const uint8_t *code, int first, int from, int bits)
+{
+    uint32_t word = 0;
+    for (int f = 0; f < 8 / bits; f++)
+        word |= ((lp_read_u32(code + 4 * (first + f)) >> from) & spread((1u << bits) - 1)) << (bits * f);
+    return word;
+}
+
+/* dst: the chunk's planes. */
 static void put_codes(uint8_t *dst, int bits, int row, const uint8_t *code)
 {
     uint8_t *lane = dst + 4 * row;
-    switch (bits) {
-    case 8:
+    if (bits == 8) {
         for (int g = 0; g < 8; g++) memcpy(lane + 64 * g, code + 4 * g, 4);
-        return;
-    case 4: case 5: case 6:
+    } else if (bits >= 4) {
         for (int v = 0; v < 4; v++)
-            for (int j = 0; j < 4; j++)
-                lane[64 * v + j] = (uint8_t)((code[4 * v + j] & 15) | (code[16 + 4 * v + j] & 15) << 4);
-        if (bits == 5)
-            for (int k = 0; k < 32; k++) lane[256 + k % 4] |= (uint8_t)((code[k] >> 4) << (k / 4));
-        if (bits == 6)
-            for (int k = 0; k < 32; k++) lane[256 + 64 * (k / 16) + k % 4] |= (uint8_t)((code[k] >> 4) << (k % 16 / 4 * 2));
-        return;
-    default:
-        for (int k = 0; k < 32; k++) lane[64 * (k / 16) + k % 4] |= (uint8_t)((code[k] & 3) << (k % 16 / 4 * 2));
-        if (bits == 3)
-            for (int k = 0; k < 32; k++) lane[128 + k % 4] |= (uint8_t)((code[k] >> 2) << (k / 4));
+            put_u32(lane + 64 * v, (lp_read_u32(code + 4 * v) & spread(15)) | (lp_read_u32(code + 4 * v + 16) & spread(15)) << 4);
+        if (bits == 5) put_u32(lane + 256, gather_fields(code, 0, 4, 1));
+        for (int i = 0; i < 2 && bits == 6; i++) put_u32(lane + 256 + 64 * i, gather_fields(code, 4 * i, 4, 2));
+    } else {
+        for (int i = 0; i < 2; i++) put_u32(lane + 64 * i, gather_fields(code, 4 * i, 0, 2));
+        if (bits == 3) put_u32(lane + 128, gather_fields(code, 0, 2, 1));
     }
+}
+
+/* Field f of the word of a plane, moved to bit `to` of each byte. */
+static uint32_t field_of(const uint8_t *plane, int f, int bits, int to)
+{
+    return ((lp_read_u32(plane) >> (bits * f)) & spread((1u << bits) - 1)) << to;
 }
 
 static void get_codes(const uint8_t *src, int bits, int row, uint8_t *code)
 {
     const uint8_t *lane = src + 4 * row;
-    for (int k = 0; k < LP_CHUNK; k++) {
-        int j = k % 4, g = k / 4, f = g % 4 * 2;
-        if (bits == 8) code[k] = lane[64 * g + j];
-        else if (bits >= 4) code[k] = (uint8_t)((lane[64 * (g % 4) + j] >> (g / 4 * 4)) & 15);
-        else code[k] = (uint8_t)((lane[64 * (g / 4) + j] >> f) & 3);
-        if (bits == 6) code[k] = (uint8_t)(code[k] | ((lane[256 + 64 * (g / 4) + j] >> f) & 3) << 4);
-        if (bits == 5) code[k] = (uint8_t)(code[k] | ((lane[256 + j] >> g) & 1) << 4);
-        if (bits == 3) code[k] = (uint8_t)(code[k] | ((lane[128 + j] >> g) & 1) << 2);
+    for (int g = 0; g < 8; g++) {
+        uint32_t word = bits == 8   ? lp_read_u32(lane + 64 * g)
+                        : bits >= 4 ? field_of(lane + 64 * (g % 4), g / 4, 4, 0)
+                                    : field_of(lane + 64 * (g / 4), g % 4, 2, 0);
+        if (bits == 6) word |= field_of(lane + 256 + 64 * (g / 4), g % 4, 2, 4);
+        if (bits == 5) word |= field_of(lane + 256, g, 1, 4);
+        if (bits == 3) word |= field_of(lane + 128, g, 1, 2);
+        put_u32(code + 4 * g, word);
     }
 }
 
@@ -141,7 +153,10 @@ static int64_t rows_of(const lp_tensor *t) { return t->dim[1] * t->dim[2] * t->d
 static void pack_float_row(const uint8_t *src, int64_t cols, size_t size, int row, uint8_t *dst)
 {
     uint8_t *lane = dst + (size_t)row * size;
-    for (int64_t k = 0; k < cols; k++) memcpy(lane + (size_t)k * LP_TILE_ROWS * size, src + (size_t)k * size, size);
+    if (size == 2)
+        for (int64_t k = 0; k < cols; k++) memcpy(lane + k * LP_TILE_ROWS * 2, src + k * 2, 2);
+    else
+        for (int64_t k = 0; k < cols; k++) memcpy(lane + k * LP_TILE_ROWS * 4, src + k * 4, 4);
 }
 
 static void pack_quantized_row(const lp_tensor *source, const lp_unit_class *units, const uint8_t *src, int row,

@@ -115,7 +115,7 @@ static void run_linear(void *p)
 /* Tiles of random codes with ordinary scales: one tile packed from the packing's own bytes, repeated. */
 static void bench_linear(const lp_kernels *k, const lp_packing *packing, int64_t rows, int64_t cols, const peaks *memory)
 {
-    static const int64_t tokens[] = {1, 2, 3, 4, 6, 8, 16, 64, 512};
+    static const int64_t tokens[] = {1, 2, 3, 4, 6, 8, 16, 32, 64, 512};
     weight_box one;
     linear_box b = {.k = k, .is_float = packing->is_float};
     make_weight(&one, packing, 16, cols, DRAW_NORMAL, true);
@@ -148,6 +148,25 @@ static void bench_linear(const lp_kernels *k, const lp_packing *packing, int64_t
     free(data);
     free(b.y);
     free(b.scratch);
+    free_all_guarded();
+}
+
+/* ---- packing ---------------------------------------------------------------------------------------------------------- */
+
+typedef struct pack_box {
+    const lp_tensor *source;
+    uint8_t *dst;
+} pack_box;
+
+static void run_pack(void *p) { lp_weight_pack_tile(((pack_box *)p)->source, 0, ((pack_box *)p)->dst); }
+
+static void bench_pack(const lp_packing *packing, int64_t cols)
+{
+    weight_box one;
+    make_weight(&one, packing, 16, cols, DRAW_NORMAL, true);
+    pack_box b = {&one.tensor, (uint8_t *)(uintptr_t)one.weight.tiles};
+    double ns = time_of(run_pack, &b);
+    printf("pack    %-7s 16 x %ld  %10.0f ns  %.3f ns each\n", packing->name, (long)cols, ns, ns / (double)(16 * cols));
     free_all_guarded();
 }
 
@@ -229,6 +248,10 @@ int run_bench(int argc, char **argv)
 {
     if (argc > 0) filter = argv[0];
     int64_t rows = argc > 1 ? atol(argv[1]) : 2048, cols = argc > 2 ? atol(argv[2]) : 2048;
+    if (lp_isa_select(NULL) != LP_OK) {
+        fprintf(stderr, "%s\n", lp_error());
+        return 2;
+    }
     const lp_kernels *k = lp_kernels_current();
     peaks p = probe(k->isa);
     printf("%s on %s: int8 %.0f GMAC/s, f32 %.1f GMAC/s, L2 %.0f GB/s, memory %.1f GB/s\n", lp_isa_name(k->isa),
@@ -237,6 +260,7 @@ int run_bench(int argc, char **argv)
         const lp_packing *packing = lp_packing_at(i);
         if (!is_wanted(packing->name) || (!packing->is_float && !lp_packing_unit_class(packing))) continue;
         bench_linear(k, packing, rows, cols, &p);
+        bench_pack(packing, cols);
     }
     bench_vectors(k);
     if (is_wanted("attention")) bench_attention(k, &p);

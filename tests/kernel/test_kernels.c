@@ -38,7 +38,7 @@ static float *floats(int64_t n, draw how)
 }
 
 static const int64_t row_counts[] = {1, 15, 16, 17, 48, 100};
-static const int64_t token_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 33, 65};
+static const int64_t token_counts[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 33, 65, 100};
 #define LENGTH(a) ((int64_t)(sizeof(a) / sizeof *(a)))
 
 /* ---- linear layers ---------------------------------------------------------------------------------------------------- */
@@ -87,6 +87,8 @@ static bool integer_layers_give_the_reference_bits(const test_subject *subject)
         for (int64_t t = 0; t < LENGTH(token_counts); t++, turn++) {
             int64_t cols = blocks[turn % LENGTH(blocks)] * packing->n_values;
             if (cols > 1280) cols = 5 * packing->n_values;
+            if (row_counts[r] == 17 && token_counts[t] > 9) /* several panels of columns, the last one odd */
+                cols = (2 * LP_PANEL_COLS / packing->n_values + 3) * packing->n_values;
             draw how = (draw)(turn % DRAW_COUNT);
             weight_box box;
             make_weight(&box, packing, row_counts[r], cols, how, true);

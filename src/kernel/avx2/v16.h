@@ -13,8 +13,8 @@ typedef struct v16 {
     __m256 a, b; /* lanes 0-7, 8-15 */
 } v16;
 
-/* Vectors of a register tile that go with 1, up to 3, up to 6 others: a power of two each. */
-enum { V16_TILES_1 = 4, V16_TILES_3 = 2, V16_TILES_6 = 1 };
+/* Vectors of a register tile that go with 1, 2, up to 6 others: a power of two each. */
+enum { V16_TILES_1 = 4, V16_TILES_2 = 2, V16_TILES_6 = 1 };
 
 /* The first n of 8 lanes; n may be anything. */
 INLINE __m256i lanes(int64_t n)

@@ -10,7 +10,21 @@ INLINE __m512i dot4(__m512i sum, __m512i unsigned_codes, __m512i signed_codes)
     return sum;
 }
 
+/* With the 4 bytes at p in every lane. */
+INLINE __m512i dot4_broadcast(__m512i sum, __m512i unsigned_codes, const uint8_t *p)
+{
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(unsigned_codes), "m"(*(const uint8_t(*)[4])p));
+    return sum;
+}
+
 INLINE __m512i load512(const void *p) { return _mm512_loadu_si512(p); }
+/* Loaded once: gcc would load again for every use, and loads are what bounds these loops. */
+INLINE __m512i load_once(const void *p)
+{
+    __m512i x = load512(p);
+    __asm__("" : "+v"(x));
+    return x;
+}
 INLINE __m512i broadcast4(const void *p)
 {
     int32_t v;
@@ -44,7 +58,7 @@ INLINE void unpack_codes(shape s, bool in_place, const uint8_t *p, __m512i table
         UNROLL for (int g = 0; g < 8; g++) code[g] = load512(p + 64 * g);
     } else if (s.bits >= 4) {
         UNROLL for (int v = 0; v < 4; v++) {
-            __m512i q = load512(p + 64 * v);
+            __m512i q = load_once(p + 64 * v);
             code[v] = _mm512_and_si512(q, low4);
             code[v + 4] = in_place ? _mm512_and_si512(q, high4) : _mm512_and_si512(_mm512_srli_epi16(q, 4), low4);
         }
@@ -52,20 +66,21 @@ INLINE void unpack_codes(shape s, bool in_place, const uint8_t *p, __m512i table
             UNROLL for (int g = 0; g < 8; g++) code[g] = _mm512_shuffle_epi8(table, code[g]);
         }
         if (s.bits == 5) {
-            __m512i high = load512(p + 256);
+            __m512i high = load_once(p + 256);
             UNROLL for (int g = 0; g < 8; g++) code[g] = merge_field(code[g], high, g, 4, 16);
         }
         if (s.bits == 6) {
-            UNROLL for (int g = 0; g < 8; g++)
-                code[g] = merge_field(code[g], load512(p + 256 + 64 * (g / 4)), 2 * (g % 4), 4, 48);
+            __m512i high[2] = {load_once(p + 256), load_once(p + 320)};
+            UNROLL for (int g = 0; g < 8; g++) code[g] = merge_field(code[g], high[g / 4], 2 * (g % 4), 4, 48);
         }
     } else {
+        __m512i low[2] = {load_once(p), load_once(p + 64)};
         UNROLL for (int g = 0; g < 8; g++) {
-            __m512i q = load512(p + 64 * (g / 4));
+            __m512i q = low[g / 4];
             code[g] = _mm512_and_si512(g % 4 ? _mm512_srli_epi16(q, (uint8_t)(2 * (g % 4))) : q, low2);
         }
         if (s.bits == 3) {
-            __m512i high = load512(p + 128);
+            __m512i high = load_once(p + 128);
             UNROLL for (int g = 0; g < 8; g++) code[g] = merge_field(code[g], high, g, 2, 4);
         }
     }
@@ -148,9 +163,8 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
                     __m512i a = broadcast4(t.start + t.start_stride * (size_t)m + 4 * u);
                     __m512i b = _mm512_setzero_si512();
                     UNROLL for (int g = per_unit * u; g < per_unit * (u + 1); g++) {
-                        __m512i x = broadcast4(t.code + row + 4 * g);
-                        if (two_chains && g >= 4) b = dot4(b, code[g], x);
-                        else a = dot4(a, code[g], x);
+                        if (two_chains && g >= 4) b = dot4_broadcast(b, code[g], t.code + row + 4 * g);
+                        else a = dot4_broadcast(a, code[g], t.code + row + 4 * g);
                     }
                     if (two_chains) a = _mm512_add_epi32(a, in_place ? _mm512_srai_epi32(b, 4) : b);
                     __m512 product = _mm512_mul_ps(w, broadcast_float(t.scale + row));
@@ -176,7 +190,7 @@ INLINE void unpack_codes_to(shape s, const lp_unit_class *units, const uint8_t *
     UNROLL for (int g = 0; g < 8; g++) _mm512_store_si512(out + 64 * g, code[g]);
 }
 
-#define FUSED_TOKENS 12
+#define FUSED_TOKENS 32
 #define PANEL_TILES 2
 #define CENTRED 0
 #define KINDS(KIND) KIND(u16, 4, false, 16) KIND(u32, 4, false, 32)

@@ -8,8 +8,8 @@
 #include "kernel/avx512/avx512.h"
 
 typedef __m512 v16;
-/* Vectors of a register tile that go with 1, up to 3, up to 6 others: a power of two each. */
-enum { V16_TILES_1 = 4, V16_TILES_3 = 4, V16_TILES_6 = 4 };
+/* Vectors of a register tile that go with 1, 2, up to 6 others: a power of two each. */
+enum { V16_TILES_1 = 4, V16_TILES_2 = 4, V16_TILES_6 = 4 };
 
 INLINE void prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 INLINE v16 v16_load(const float *p) { return _mm512_loadu_ps(p); }

@@ -14,8 +14,8 @@ typedef struct v16 {
     float32x4_t r[4];
 } v16;
 
-/* Vectors of a register tile that go with 1, up to 3, up to 6 others: a power of two each. */
-enum { V16_TILES_1 = 4, V16_TILES_3 = 2, V16_TILES_6 = 1 };
+/* Vectors of a register tile that go with 1, 2, up to 6 others: a power of two each. */
+enum { V16_TILES_1 = 4, V16_TILES_2 = 2, V16_TILES_6 = 1 };
 
 #define EACH(expression) \
     ((v16){{({ enum { i = 0 }; expression; }), ({ enum { i = 1 }; expression; }), ({ enum { i = 2 }; expression; }), ({ enum { i = 3 }; expression; })}})

@@ -5,7 +5,7 @@
 enum { QUERIES = 6 };
 
 /* Vectors that n queries take at a time: enough independent chains, no more than there are registers. */
-INLINE int vectors_for(int n) { return n == 1 ? V16_TILES_1 : n <= 3 ? V16_TILES_3 : V16_TILES_6; }
+INLINE int vectors_for(int n) { return n == 1 ? V16_TILES_1 : n == 2 ? V16_TILES_2 : V16_TILES_6; }
 enum { MOST_VECTORS = V16_TILES_1 };
 
 /* Scores of 16*n_vectors positions for n queries: p[m*256 + position]. */

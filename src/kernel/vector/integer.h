@@ -2,7 +2,7 @@
  * and start values lie, panels and blocks of tokens. A template in two parts: this one comes first; then the instruction
  * set defines
  *
- *   FUSED_TOKENS                  most tokens of a call that does without panels, 3 or 12: unpacking again for every 6
+ *   FUSED_TOKENS                  most tokens of a call that does without panels, 3 or more: unpacking again for every 6
  *                                 tokens costs less than it takes to write panels and read them
  *   PANEL_TILES                   panels of a register tile: 1 or 2
  *   CENTRED                       1: byte codes and table values are used as signed value - zero and their sums start at

@@ -3,6 +3,8 @@
  * times several tokens hides the latency of the chains. */
 #include "kernel/layout.h"
 
+enum { PREFETCH_BYTES = 1024 };
+
 typedef enum weight_type { WEIGHT_F32, WEIGHT_F16, WEIGHT_BF16, WEIGHT_TYPES } weight_type;
 
 INLINE v16 load_weights(weight_type type, const uint8_t *p)
@@ -33,10 +35,10 @@ INLINE void multiply_tiles(weight_type type, int n_tiles, int n_tokens, const ui
     const float *x3 = x + 3 * ldx;
     for (int64_t k = 0; k < n_k; k++, tile += step) {
         v16 w[4];
-        UNROLL for (int i = 0; i < n_tiles; i++) {
-            w[i] = load_weights(type, tile + tile_stride * (size_t)i);
-            if (n_tokens < 4 && k % (64 / (int64_t)step) == 0) prefetch(tile + tile_stride * (size_t)i + 1024);
+        if (n_tokens < 4) {
+            UNROLL for (int i = 0; i < n_tiles; i++) prefetch(tile + tile_stride * (size_t)i + PREFETCH_BYTES);
         }
+        UNROLL for (int i = 0; i < n_tiles; i++) w[i] = load_weights(type, tile + tile_stride * (size_t)i);
         UNROLL for (int m = 0; m < n_tokens; m++) {
             v16 v = v16_set1(m < 3 ? x[m * ldx + k] : x3[(m - 3) * ldx + k]);
             UNROLL for (int i = 0; i < n_tiles; i++) sum[i][m] = v16_fma(w[i], v, sum[i][m]);
@@ -83,7 +85,7 @@ static void multiply_all(weight_type type, const uint8_t *tile, size_t tile_stri
     for (int64_t m = 0; m < n;) {
         int tokens = tokens_of_block(n - m);
         for (int64_t i = 0; i < n_tiles;) {
-            int most = tokens < 2 ? V16_TILES_1 : tokens < 4 ? V16_TILES_3 : V16_TILES_6;
+            int most = tokens == 1 ? V16_TILES_1 : tokens == 2 ? V16_TILES_2 : V16_TILES_6;
             int size = n_tiles - i >= 4 && most >= 4 ? 2 : n_tiles - i >= 2 && most >= 2 ? 1 : 0;
             output part = {out->y + m * out->ldy + 16 * i, out->ldy, out->rows - 16 * i, out->resume};
             multiply_functions[type][size][tokens - 1](tile + tile_stride * (size_t)i, tile_stride, n_k, x + m * ldx, ldx,
