@@ -215,7 +215,8 @@ static bool key_is(const lp_gguf_key *key, const char *name)
     return key->key.n == n && memcmp(key->key.data, name, n) == 0;
 }
 
-/* The arrays grow with what was really read, so that a count that lies costs nothing. */
+/* The array grows with what was really read, so that a count that lies costs nothing, and never beyond the count, whose
+ * entries fit into the file: 48 bytes for 14 of it. */
 static lp_status read_keys(reader *r)
 {
     lp_gguf *gguf = r->gguf;
@@ -223,6 +224,7 @@ static lp_status read_keys(reader *r)
     for (uint64_t i = 0; i < n; i++) {
         if (i == gguf->key_capacity) {
             uint64_t capacity = i ? 2 * i : 64;
+            if (capacity > n) capacity = n;
             lp_gguf_key *grown = realloc(gguf->key, capacity * sizeof *grown);
             if (!grown) return lp_fail_memory(capacity * sizeof *grown, "the keys of a GGUF file");
             gguf->key = grown;

@@ -30,7 +30,8 @@
 enum {
     LP_CHUNK = 32,             /* values of k */
     LP_PANEL_TILES = 2,        /* tiles that a matrix-matrix kernel unpacks at a time */
-    LP_PANEL_TOKENS = 6,       /* tokens of a register tile; their start values stand in scratch */
+    LP_PANEL_COLS = 1536,      /* columns of them: a multiple of every packing's block */
+    LP_BATCH_TOKENS = 96,      /* tokens that pass over a panel before the next is unpacked: what the second level holds */
     LP_DECODE_COLS = 1024,     /* columns that linear_f32 decodes at a time: a multiple of every packing's block */
     LP_DECODE_TILES = 4
 };
@@ -92,30 +93,50 @@ static inline __attribute__((always_inline)) size_t lp_tile_group_bytes(const lp
     return l->header_bytes + (size_t)n_chunks * (l->scale_bytes + l->offset_bytes + l->code_bytes);
 }
 
-/* A tile unpacked: what the matrix-matrix kernels and the reference read. Codes are bytes table[code] (not centred). */
+/* Columns of a tile unpacked: what the matrix-matrix kernels and the reference read. Codes are bytes table[code] (not
+ * centred). */
 typedef struct lp_panel {
-    uint8_t *code;  /* [cols/4][16 rows][4] */
-    float *scale;   /* [cols/unit][16] w_u */
-    float *offset;  /* [cols/unit][16] o_u; written only if the class has offsets */
+    uint8_t *code;  /* [columns/4][16 rows][4] */
+    float *scale;   /* [columns/unit][16] w_u */
 } lp_panel;
 
-/* Panel number i of the scratch of a linear call. */
-static inline lp_panel lp_panel_at(void *scratch, int64_t cols, int i)
+/* The parts of a linear call's scratch, each aligned to 64:
+ * two panels of LP_PANEL_COLS columns, or one of all; offsets o_u [cols/unit][16] of one tile; and where sums of products
+ * start, -zero * (sum of codes): int32 [LP_BATCH_TOKENS][cols/16]. */
+static inline uint8_t *lp_scratch_start(void *scratch) { return (uint8_t *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63); }
+
+static inline size_t lp_scratch_panel_cols(int64_t cols)
 {
-    uint8_t *p = (uint8_t *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63) + (size_t)i * (size_t)cols * 24;
-    lp_panel panel = {p, (float *)(void *)(p + (size_t)cols * 16), (float *)(void *)(p + (size_t)cols * 20)};
+    return (size_t)(cols > LP_PANEL_COLS * LP_PANEL_TILES ? cols : LP_PANEL_COLS * LP_PANEL_TILES);
+}
+
+static inline lp_panel lp_scratch_panel(void *scratch, int i)
+{
+    uint8_t *p = lp_scratch_start(scratch) + (size_t)i * LP_PANEL_COLS * 20;
+    lp_panel panel = {p, (float *)(void *)(p + LP_PANEL_COLS * 16)};
     return panel;
 }
 
-/* Scratch behind the panels: where sums of products start, -zero * (sum of codes) for every unit, of up to
- * LP_PANEL_TOKENS tokens. A token's row is lp_act_row_bytes(cols) bytes, as the activations' rows are, so that a kernel
- * steps through both with one stride. */
-static inline int32_t *lp_panel_start(void *scratch, int64_t cols)
+static inline lp_panel lp_scratch_whole_panel(void *scratch, int64_t cols)
 {
-    return (int32_t *)(void *)lp_panel_at(scratch, cols, LP_PANEL_TILES).code;
+    uint8_t *p = lp_scratch_start(scratch);
+    lp_panel panel = {p, (float *)(void *)(p + (size_t)cols * 16)};
+    return panel;
 }
 
-/* Unpacks one tile of any class; the portable form. */
-void lp_tile_unpack(const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel *panel);
+static inline float *lp_scratch_offsets(void *scratch, int64_t cols)
+{
+    return (float *)(void *)(lp_scratch_start(scratch) + lp_scratch_panel_cols(cols) * 20);
+}
+
+static inline int32_t *lp_scratch_sums(void *scratch, int64_t cols)
+{
+    return (int32_t *)(void *)(lp_scratch_start(scratch) + lp_scratch_panel_cols(cols) * 20 + (size_t)cols * 4);
+}
+
+/* The portable forms, of any class: n_chunks chunks from first_chunk on, and all offsets (the class must have some). */
+void lp_tile_unpack(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int64_t first_chunk, int64_t n_chunks,
+                    lp_panel *panel);
+void lp_tile_unpack_offsets(const lp_unit_class *units, const uint8_t *tile, int64_t cols, float *offset);
 
 #endif

@@ -25,8 +25,7 @@ size_t lp_weight_tile_bytes(const lp_packing *packing, int64_t cols)
 
 size_t lp_linear_scratch_bytes(int64_t cols)
 {
-    /* Panels of codes, scales and offsets (24 bytes a column each at most), then the rows of start values. */
-    size_t integer = (size_t)cols * 24 * LP_PANEL_TILES + lp_act_row_bytes(cols) * LP_PANEL_TOKENS;
+    size_t integer = lp_scratch_panel_cols(cols) * 20 + (size_t)cols * 4 + (size_t)cols / 4 * LP_BATCH_TOKENS;
     /* Decoded weights: one row and tiles of float32. */
     size_t decoded = (size_t)min_i64(cols, LP_DECODE_COLS) * 4 * (1 + LP_TILE_ROWS * LP_DECODE_TILES);
     return (integer > decoded ? integer : decoded) + 128;
@@ -177,24 +176,32 @@ void lp_weight_pack_tile(const lp_tensor *source, int64_t tile, uint8_t *dst)
     }
 }
 
-void lp_tile_unpack(const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel *panel)
+void lp_tile_unpack(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int64_t first_chunk, int64_t n_chunks,
+                    lp_panel *panel)
 {
     lp_tile_layout l = lp_tile_layout_of(units);
-    int64_t chunks = cols / LP_CHUNK;
     int n = LP_CHUNK / l.unit;
-    for (int64_t chunk = 0; chunk < chunks; chunk++) {
-        chunk_place p = place_of_chunk(&l, chunk, chunks);
+    for (int64_t chunk = 0; chunk < n_chunks; chunk++) {
+        chunk_place p = place_of_chunk(&l, first_chunk + chunk, cols / LP_CHUNK);
         for (int r = 0; r < LP_TILE_ROWS; r++) {
             uint8_t code[LP_CHUNK];
             get_codes(tile + p.code, l.bits, r, code);
             for (int k = 0; k < LP_CHUNK; k++)
                 panel->code[((chunk * 8 + k / 4) * LP_TILE_ROWS + r) * 4 + k % 4] =
                     units->table ? units->table[code[k]] : code[k];
-            for (int u = 0; u < n; u++) {
-                panel->scale[(chunk * n + u) * LP_TILE_ROWS + r] = scale_of(tile, &p, &l, u, r);
-                if (l.offset != LP_OFFSET_KIND_NONE)
-                    panel->offset[(chunk * n + u) * LP_TILE_ROWS + r] = offset_of(tile, &p, &l, u, r);
-            }
+            for (int u = 0; u < n; u++) panel->scale[(chunk * n + u) * LP_TILE_ROWS + r] = scale_of(tile, &p, &l, u, r);
         }
+    }
+}
+
+void lp_tile_unpack_offsets(const lp_unit_class *units, const uint8_t *tile, int64_t cols, float *offset)
+{
+    lp_tile_layout l = lp_tile_layout_of(units);
+    int n = LP_CHUNK / l.unit;
+    for (int64_t chunk = 0; chunk < cols / LP_CHUNK; chunk++) {
+        chunk_place p = place_of_chunk(&l, chunk, cols / LP_CHUNK);
+        for (int u = 0; u < n; u++)
+            for (int r = 0; r < LP_TILE_ROWS; r++)
+                offset[(chunk * n + u) * LP_TILE_ROWS + r] = offset_of(tile, &p, &l, u, r);
     }
 }

@@ -1,4 +1,5 @@
-/* Speed of the kernels beside the processor's own peaks, probed in the same run. Usage: test_kernels --bench [NAME]. */
+/* Speed of the kernels beside the processor's own peaks, probed in the same run. Usage: test_kernels --bench
+ * [NAME [ROWS COLUMNS]], where NAME is part of a packing's or function's name. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,10 +11,11 @@
 static const char *filter = "";
 static bool is_wanted(const char *name) { return strstr(name, filter) != NULL; }
 
+/* The thread's own time: everything here is one thread, and other programs may share the processor. */
 static double now_ns(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
@@ -23,7 +25,7 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Median of several timings of at least about 3 ms each. */
+/* Median of several timings of at least about 2 ms each. */
 typedef void work(void *context);
 static double time_of(work *run, void *context)
 {
@@ -33,7 +35,7 @@ static double time_of(work *run, void *context)
     once = now_ns();
     run(context);
     once = now_ns() - once;
-    int rounds = once > 3e6 ? 1 : (int)(3e6 / (once + 1)) + 1;
+    int rounds = once > 2e6 ? 1 : (int)(2e6 / (once + 1)) + 1;
     for (int i = 0; i < REPEATS; i++) {
         double start = now_ns();
         for (int j = 0; j < rounds; j++) run(context);
@@ -52,8 +54,8 @@ typedef struct probe_box {
     uint64_t result;
 } probe_box;
 
-static void probe_int8(void *p) { ((probe_box *)p)->result = lp_probe_int8(((probe_box *)p)->isa, 100000); }
-static void probe_f32(void *p) { ((probe_box *)p)->result = lp_probe_f32(((probe_box *)p)->isa, 100000); }
+static void probe_int8(void *p) { ((probe_box *)p)->result = lp_probe_int8(((probe_box *)p)->isa, 20000); }
+static void probe_f32(void *p) { ((probe_box *)p)->result = lp_probe_f32(((probe_box *)p)->isa, 20000); }
 static void probe_read(void *p)
 {
     probe_box *b = p;
@@ -65,14 +67,21 @@ typedef struct peaks {
     double memory, l2; /* bytes per ns */
 } peaks;
 
-static peaks probe(lp_isa isa)
+static peaks probe_instructions(lp_isa isa)
 {
-    peaks p;
-    probe_box box = {isa, NULL, (size_t)256 << 20, 0};
+    peaks p = {0};
+    probe_box box = {isa, NULL, 0, 0};
     double ns = time_of(probe_int8, &box);
     p.int8 = (double)box.result / ns;
     ns = time_of(probe_f32, &box);
     p.f32 = (double)box.result / ns;
+    return p;
+}
+
+static peaks probe(lp_isa isa)
+{
+    peaks p = probe_instructions(isa);
+    probe_box box = {isa, NULL, (size_t)256 << 20, 0};
     box.data = aligned_alloc(64, box.n);
     if (!box.data) abort();
     memset(box.data, 1, box.n);
@@ -104,7 +113,7 @@ static void run_linear(void *p)
 }
 
 /* Tiles of random codes with ordinary scales: one tile packed from the packing's own bytes, repeated. */
-static void bench_linear(const lp_kernels *k, const lp_packing *packing, int64_t rows, int64_t cols, const peaks *p)
+static void bench_linear(const lp_kernels *k, const lp_packing *packing, int64_t rows, int64_t cols, const peaks *memory)
 {
     static const int64_t tokens[] = {1, 2, 3, 4, 6, 8, 16, 64, 512};
     weight_box one;
@@ -119,19 +128,22 @@ static void bench_linear(const lp_kernels *k, const lp_packing *packing, int64_t
     b.w.tiles = data;
     b.scratch = malloc(lp_linear_scratch_bytes(cols));
     b.y = malloc((size_t)rows * 512 * 4);
-    bool in_cache = b.w.tile_bytes * (size_t)tiles < (size_t)4 << 20;
+    size_t footprint = b.w.tile_bytes * (size_t)tiles;
+    bool in_l2 = footprint < (size_t)900 << 10, in_memory = footprint > (size_t)64 << 20;
     for (int i = 0; i < (int)(sizeof tokens / sizeof *tokens); i++) {
         b.n = tokens[i];
-        if (!in_cache && b.n > 3) break;
+        if (in_memory && b.n > 3) break;
+        peaks p = probe_instructions(k->isa);
         float *x = guarded((size_t)(b.n * cols) * 4);
         fill_floats(x, b.n * cols, DRAW_NORMAL);
         b.x = b.is_float ? (void *)x : make_activations(cols, b.n, DRAW_NORMAL);
         double ns = time_of(run_linear, &b), macs = (double)(b.n * rows * cols) / ns,
                bytes = (double)(b.w.tile_bytes * (size_t)tiles) / ns;
-        printf("%-7s %-7s %5ld x %5ld  n %3ld %-6s %10.0f ns  %7.1f GMAC/s (%.2f of peak)  %6.1f GB/s (%.2f of %s)\n",
-               lp_isa_name(k->isa), packing->name, (long)rows, (long)cols, (long)b.n, in_cache ? "cache" : "memory", ns,
-               macs, macs / (b.is_float ? p->f32 : p->int8), bytes, bytes / (in_cache ? p->l2 : p->memory),
-               in_cache ? "L2" : "memory");
+        printf("%-7s %-7s %5ld x %5ld  n %3ld %-6s %10.0f ns  %7.1f GMAC/s (%.2f of peak)  %6.1f GB/s", lp_isa_name(k->isa),
+               packing->name, (long)rows, (long)cols, (long)b.n, in_l2 ? "L2" : in_memory ? "memory" : "L3", ns, macs,
+               macs / (b.is_float ? p.f32 : p.int8), bytes);
+        if (in_l2 || in_memory) printf(" (%.2f of probe)", bytes / (in_l2 ? memory->l2 : memory->memory));
+        printf("\n");
     }
     free(data);
     free(b.y);

@@ -5,6 +5,7 @@
 #include "kernel/avx2/v16.h"
 #include "kernel/vector/integer.h"
 
+#define FUSED_TOKENS 3
 #define PANEL_TILES 1
 #define CENTRED 1
 /* The name tells the unit and how many pairs of products fit into 16 bits; s: signed codes. */
@@ -122,7 +123,7 @@ INLINE v16 add_unit(v16 sum, __m256i a, __m256i b, v16 scale, float x_scale)
     return v16_fma(EACH(_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b)), v16_mul(scale, v16_set1(x_scale)), sum);
 }
 
-enum { PREFETCH_BYTES = 2048 };
+enum { PREFETCH_BYTES = 4096 };
 
 INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const uint8_t *tile, int64_t cols, tokens t,
                        v16 *sum, v16 *offset_sum)
@@ -139,9 +140,9 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
             UNROLL for (size_t line = 0; line <= l.code_bytes / 64; line++)
                 prefetch(p.code + PREFETCH_BYTES + 64 * line);
             UNROLL for (int u = 0; u < per_chunk; u++) {
-                __m256i a[FUSED_TOKENS][2], words[FUSED_TOKENS];
+                __m256i a[BLOCK_TOKENS][2], words[BLOCK_TOKENS];
                 UNROLL for (int half = 0; half < 2; half++) {
-                    UNROLL for (int m = 0; m < n_tokens; m++) a[m][half] = broadcast4(t.start + t.stride * (size_t)m + 4 * u);
+                    UNROLL for (int m = 0; m < n_tokens; m++) a[m][half] = broadcast4(t.start + t.start_stride * (size_t)m + 4 * u);
                     UNROLL for (int g = 0; g < per_unit; g++) {
                         const int first = g % additions(s) == 0, last = (g + 1) % additions(s) == 0 || g + 1 == per_unit;
                         __m256i code = group_code(s, p.code, centre, per_unit * u + g, half);
@@ -168,49 +169,23 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
     }
 }
 
-INLINE void unpack_tile(shape s, const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel panel)
+INLINE void unpack_codes_to(shape s, const lp_unit_class *units, const uint8_t *p, uint8_t *out)
 {
-    const lp_tile_layout l = lp_tile_layout_make(s.bits, s.unit, s.scale, s.offset);
-    const int per_chunk = LP_CHUNK / s.unit;
     const __m256i centre = load_centre(units, s);
-    for (int64_t chunk = 0, chunks = cols / LP_CHUNK; chunk < chunks;) {
-        int64_t n = chunks - chunk < l.group_chunks ? chunks - chunk : l.group_chunks;
-        header h = load_header(s, tile);
-        walk p = enter_group(&l, tile, n);
-        for (int64_t end = chunk + n; chunk < end; chunk++) {
-            UNROLL for (int g = 0; g < 8; g++)
-                UNROLL for (int half = 0; half < 2; half++)
-                    _mm256_store_si256((__m256i *)(void *)(panel.code + 64 * g + 32 * half),
-                                       group_code(s, p.code, centre, g, half));
-            UNROLL for (int u = 0; u < per_chunk; u++) {
-                v16_store(panel.scale + 16 * u, unit_scale(s, h, p.scale, u));
-                if (s.offset != LP_OFFSET_KIND_NONE)
-                    v16_store(panel.offset + 16 * u, unit_offset(s, h, p.scale, p.offset, u));
-            }
-            next_chunk(&l, &p);
-            next_chunk_of_panel(&panel, per_chunk);
-        }
-        tile = p.code;
-    }
-}
-
-/* A class without kernels of its own: portable, then centred as its kind wants it. */
-static void unpack_any(const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel *panel)
-{
-    lp_tile_unpack(units, tile, cols, panel);
-    if (units->table || units->code_bits == 8)
-        for (int64_t i = 0; i < cols * LP_TILE_ROWS; i++) panel->code[i] = (uint8_t)(panel->code[i] - units->zero);
+    UNROLL for (int g = 0; g < 8; g++)
+        UNROLL for (int half = 0; half < 2; half++)
+            _mm256_store_si256((__m256i *)(void *)(out + 64 * g + 32 * half), group_code(s, p, centre, g, half));
 }
 
 /* Half a tile at a time: 6 sums of 16 or 32 bit and 6 of float32 fill the registers. */
-INLINE void multiply_half(shape shape_, int half, int n_tokens, lp_panel p, int64_t cols, tokens t, __m256 *sum)
+INLINE void multiply_half(shape shape_, int half, int n_tokens, lp_panel p, int64_t n_chunks, tokens t, __m256 *sum)
 {
     const int per_chunk = LP_CHUNK / shape_.unit, per_unit = 8 / per_chunk;
-    tokens t3 = {t.code + 3 * t.stride, t.scale + 3 * t.stride, t.h, t.start + 3 * t.stride, t.stride};
-    UNROLL for (int m = 0; m < n_tokens; m++) sum[m] = _mm256_setzero_ps();
+    tokens t3 = {t.code + 3 * t.stride, t.scale + 3 * t.stride, t.h, t.start + 3 * t.start_stride,
+                 t.stride, t.start_stride};
     p.code += 32 * half;
     p.scale += 8 * half;
-    for (int64_t chunk = cols / LP_CHUNK; chunk > 0; chunk--) {
+    for (; n_chunks > 0; n_chunks--) {
         UNROLL for (int u = 0; u < per_chunk; u++) {
             __m256i a[BLOCK_TOKENS], words[BLOCK_TOKENS];
             UNROLL for (int g = 0; g < per_unit; g++) {
@@ -220,7 +195,7 @@ INLINE void multiply_half(shape shape_, int half, int n_tokens, lp_panel p, int6
                     __m256i x = broadcast4(at_token(t.code, t3.code, t.stride, m) + 4 * (per_unit * u + g));
                     words[m] = first ? pairs(shape_, code, x) : _mm256_add_epi16(words[m], pairs(shape_, code, x));
                     if (last)
-                        a[m] = widen(g < additions(shape_) ? broadcast4(at_token(t.start, t3.start, t.stride, m) + 4 * u) : a[m],
+                        a[m] = widen(g < additions(shape_) ? broadcast4(at_token(t.start, t3.start, t.start_stride, m) + 4 * u) : a[m],
                                      words[m]);
                 }
             }
@@ -236,13 +211,17 @@ INLINE void multiply_half(shape shape_, int half, int n_tokens, lp_panel p, int6
     }
 }
 
-INLINE void multiply(shape s, int n_tiles, int n_tokens, const lp_panel *panel, int64_t cols, tokens t,
+INLINE void multiply(shape s, int n_tiles, int n_tokens, const lp_panel *panel, int64_t n_chunks, tokens t,
                      v16 sum[PANEL_TILES][BLOCK_TOKENS])
 {
     __m256 low[BLOCK_TOKENS], high[BLOCK_TOKENS];
     (void)n_tiles;
-    multiply_half(s, 0, n_tokens, panel[0], cols, t, low);
-    multiply_half(s, 1, n_tokens, panel[0], cols, t, high);
+    UNROLL for (int m = 0; m < n_tokens; m++) {
+        low[m] = sum[0][m].a;
+        high[m] = sum[0][m].b;
+    }
+    multiply_half(s, 0, n_tokens, panel[0], n_chunks, t, low);
+    multiply_half(s, 1, n_tokens, panel[0], n_chunks, t, high);
     UNROLL for (int m = 0; m < n_tokens; m++) sum[0][m] = EACH(low[m], high[m]);
 }
 

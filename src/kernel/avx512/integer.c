@@ -36,17 +36,17 @@ INLINE __m512i merge_field(__m512i code, __m512i plane, int from, int to, int ma
     return _mm512_ternarylogic_epi32(code, moved, _mm512_set1_epi8((char)mask), 0xf8);
 }
 
-/* Groups 0 .. 7 of a chunk as bytes. */
-INLINE void unpack_codes(shape s, const uint8_t *p, __m512i table, __m512i code[8])
+/* Groups 0 .. 7 of a chunk as bytes; in place: groups 4 .. 7 of 4-bit codes times 16, which saves their shifts. */
+INLINE void unpack_codes(shape s, bool in_place, const uint8_t *p, __m512i table, __m512i code[8])
 {
-    const __m512i low4 = _mm512_set1_epi8(15), low2 = _mm512_set1_epi8(3);
+    const __m512i low4 = _mm512_set1_epi8(15), high4 = _mm512_set1_epi8((char)0xf0), low2 = _mm512_set1_epi8(3);
     if (s.bits == 8) {
         UNROLL for (int g = 0; g < 8; g++) code[g] = load512(p + 64 * g);
     } else if (s.bits >= 4) {
         UNROLL for (int v = 0; v < 4; v++) {
             __m512i q = load512(p + 64 * v);
             code[v] = _mm512_and_si512(q, low4);
-            code[v + 4] = _mm512_and_si512(_mm512_srli_epi16(q, 4), low4);
+            code[v + 4] = in_place ? _mm512_and_si512(q, high4) : _mm512_and_si512(_mm512_srli_epi16(q, 4), low4);
         }
         if (s.table) {
             UNROLL for (int g = 0; g < 8; g++) code[g] = _mm512_shuffle_epi8(table, code[g]);
@@ -121,13 +121,15 @@ INLINE __m512 broadcast_float(const void *p) { return _mm512_castsi512_ps(broadc
 
 /* ---- matrix-vector: unpacked in registers ------------------------------------------------------------------------------ */
 
-enum { PREFETCH_BYTES = 2048 };
+enum { PREFETCH_BYTES = 4096 };
 
 INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const uint8_t *tile, int64_t cols, tokens t,
                        v16 *sum, v16 *offset_sum)
 {
     const lp_tile_layout l = lp_tile_layout_make(s.bits, s.unit, s.scale, s.offset);
     const int per_chunk = LP_CHUNK / s.unit, per_unit = 8 / per_chunk;
+    /* Few tokens: two chains a unit, so that the latency of one of 8 products does not fill the scheduler. */
+    const bool two_chains = n_tokens <= 2 && s.unit == 32, in_place = two_chains && s.bits == 4 && !s.table;
     const __m512i table = load_table(units, s);
     UNROLL for (int m = 0; m < n_tokens; m++) sum[m] = offset_sum[m] = _mm512_setzero_ps();
     for (int64_t chunk = 0, chunks = cols / LP_CHUNK; chunk < chunks;) {
@@ -136,16 +138,21 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
         walk p = enter_group(&l, tile, n);
         for (int64_t end = chunk + n; chunk < end; chunk++) {
             __m512i code[8];
-            UNROLL for (size_t line = 0; line <= l.code_bytes / 64; line++)
+            UNROLL for (size_t line = 0; line < l.code_bytes / 64; line++)
                 prefetch(p.code + PREFETCH_BYTES + 64 * line);
-            unpack_codes(s, p.code, table, code);
+            unpack_codes(s, in_place, p.code, table, code);
             UNROLL for (int u = 0; u < per_chunk; u++) {
                 __m512 w = unit_scale(s, h, p.scale, u);
                 UNROLL for (int m = 0; m < n_tokens; m++) {
                     const size_t row = t.stride * (size_t)m;
-                    __m512i a = broadcast4(t.start + row + 4 * u);
-                    UNROLL for (int g = per_unit * u; g < per_unit * (u + 1); g++)
-                        a = dot4(a, code[g], broadcast4(t.code + row + 4 * g));
+                    __m512i a = broadcast4(t.start + t.start_stride * (size_t)m + 4 * u);
+                    __m512i b = _mm512_setzero_si512();
+                    UNROLL for (int g = per_unit * u; g < per_unit * (u + 1); g++) {
+                        __m512i x = broadcast4(t.code + row + 4 * g);
+                        if (two_chains && g >= 4) b = dot4(b, code[g], x);
+                        else a = dot4(a, code[g], x);
+                    }
+                    if (two_chains) a = _mm512_add_epi32(a, in_place ? _mm512_srai_epi32(b, 4) : b);
                     __m512 product = _mm512_mul_ps(w, broadcast_float(t.scale + row));
                     sum[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(a), product, sum[m]);
                     if (s.offset != LP_OFFSET_KIND_NONE)
@@ -162,55 +169,32 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
 
 /* ---- matrix-matrix: panels of two tiles as bytes, a register tile of 2 x 6 --------------------------------------------- */
 
-INLINE void unpack_tile(shape s, const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel panel)
+INLINE void unpack_codes_to(shape s, const lp_unit_class *units, const uint8_t *p, uint8_t *out)
 {
-    const lp_tile_layout l = lp_tile_layout_make(s.bits, s.unit, s.scale, s.offset);
-    const int per_chunk = LP_CHUNK / s.unit;
-    const __m512i table = load_table(units, s);
-    for (int64_t chunk = 0, chunks = cols / LP_CHUNK; chunk < chunks;) {
-        int64_t n = chunks - chunk < l.group_chunks ? chunks - chunk : l.group_chunks;
-        header h = load_header(s, tile);
-        walk p = enter_group(&l, tile, n);
-        for (int64_t end = chunk + n; chunk < end; chunk++) {
-            __m512i code[8];
-            unpack_codes(s, p.code, table, code);
-            UNROLL for (int g = 0; g < 8; g++) _mm512_store_si512(panel.code + 64 * g, code[g]);
-            UNROLL for (int u = 0; u < per_chunk; u++) {
-                _mm512_store_ps(panel.scale + 16 * u, unit_scale(s, h, p.scale, u));
-                if (s.offset != LP_OFFSET_KIND_NONE)
-                    _mm512_store_ps(panel.offset + 16 * u, unit_offset(s, h, p.scale, p.offset, u));
-            }
-            next_chunk(&l, &p);
-            next_chunk_of_panel(&panel, per_chunk);
-        }
-        tile = p.code;
-    }
+    __m512i code[8];
+    unpack_codes(s, false, p, load_table(units, s), code);
+    UNROLL for (int g = 0; g < 8; g++) _mm512_store_si512(out + 64 * g, code[g]);
 }
 
-static void unpack_any(const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel *panel)
-{
-    lp_tile_unpack(units, tile, cols, panel);
-}
-
+#define FUSED_TOKENS 12
 #define PANEL_TILES 2
 #define CENTRED 0
 #define KINDS(KIND) KIND(u16, 4, false, 16) KIND(u32, 4, false, 32)
 static int kind_of(const lp_unit_class *c) { return c->unit == 32; }
 
-INLINE void multiply(shape shape_, int n_tiles, int n_tokens, const lp_panel *panel, int64_t cols, tokens t,
+INLINE void multiply(shape shape_, int n_tiles, int n_tokens, const lp_panel *panel, int64_t n_chunks, tokens t,
                      v16 sum[PANEL_TILES][BLOCK_TOKENS])
 {
     const int per_chunk = LP_CHUNK / shape_.unit, per_unit = 8 / per_chunk;
-    UNROLL for (int i = 0; i < n_tiles; i++)
-        UNROLL for (int m = 0; m < n_tokens; m++) sum[i][m] = _mm512_setzero_ps();
     lp_panel p0 = panel[0], p1 = panel[n_tiles - 1];
-    tokens t3 = {t.code + 3 * t.stride, t.scale + 3 * t.stride, t.h, t.start + 3 * t.stride, t.stride};
-    for (int64_t chunk = cols / LP_CHUNK; chunk > 0; chunk--) {
+    tokens t3 = {t.code + 3 * t.stride, t.scale + 3 * t.stride, t.h, t.start + 3 * t.start_stride,
+                 t.stride, t.start_stride};
+    for (; n_chunks > 0; n_chunks--) {
         UNROLL for (int u = 0; u < per_chunk; u++) {
             __m512i a[PANEL_TILES][BLOCK_TOKENS];
             UNROLL for (int i = 0; i < n_tiles; i++)
                 UNROLL for (int m = 0; m < n_tokens; m++)
-                    a[i][m] = broadcast4(at_token(t.start, t3.start, t.stride, m) + 4 * u);
+                    a[i][m] = broadcast4(at_token(t.start, t3.start, t.start_stride, m) + 4 * u);
             UNROLL for (int g = per_unit * u; g < per_unit * (u + 1); g++) {
                 __m512i c0 = load512(p0.code + 64 * g), c1 = load512(p1.code + 64 * g);
                 UNROLL for (int m = 0; m < n_tokens; m++) {

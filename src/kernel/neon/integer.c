@@ -4,6 +4,7 @@
 #include "kernel/neon/v16.h"
 #include "kernel/vector/integer.h"
 
+#define FUSED_TOKENS 3
 #define PANEL_TILES 1
 #define CENTRED 1
 #define KINDS(KIND) KIND(u16, 4, false, 16) KIND(u32, 4, false, 32)
@@ -118,8 +119,8 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
             UNROLL for (int u = 0; u < per_chunk; u++) {
                 v16 w = unit_scale(s, h, p.scale, u);
                 UNROLL for (int q = 0; q < 4; q++) {
-                    int32x4_t a[FUSED_TOKENS];
-                    UNROLL for (int m = 0; m < n_tokens; m++) a[m] = broadcast_int(t.start + t.stride * (size_t)m + 4 * u);
+                    int32x4_t a[BLOCK_TOKENS];
+                    UNROLL for (int m = 0; m < n_tokens; m++) a[m] = broadcast_int(t.start + t.start_stride * (size_t)m + 4 * u);
                     UNROLL for (int g = per_unit * u; g < per_unit * (u + 1); g++) {
                         int8x16_t code = group_code(s, p.code, centre, g, q);
                         UNROLL for (int m = 0; m < n_tokens; m++)
@@ -142,53 +143,32 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
     }
 }
 
-INLINE void unpack_tile(shape s, const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel panel)
+INLINE void unpack_codes_to(shape s, const lp_unit_class *units, const uint8_t *p, uint8_t *out)
 {
-    const lp_tile_layout l = lp_tile_layout_make(s.bits, s.unit, s.scale, s.offset);
-    const int per_chunk = LP_CHUNK / s.unit;
     const uint8x16_t centre = load_centre(units, s);
-    for (int64_t chunk = 0, chunks = cols / LP_CHUNK; chunk < chunks;) {
-        int64_t n = chunks - chunk < l.group_chunks ? chunks - chunk : l.group_chunks;
-        header h = load_header(s, tile);
-        walk p = enter_group(&l, tile, n);
-        for (int64_t end = chunk + n; chunk < end; chunk++) {
-            UNROLL for (int g = 0; g < 8; g++)
-                UNROLL for (int q = 0; q < 4; q++)
-                    vst1q_u8(panel.code + 64 * g + 16 * q, vreinterpretq_u8_s8(group_code(s, p.code, centre, g, q)));
-            UNROLL for (int u = 0; u < per_chunk; u++) {
-                v16_store(panel.scale + 16 * u, unit_scale(s, h, p.scale, u));
-                if (s.offset != LP_OFFSET_KIND_NONE)
-                    v16_store(panel.offset + 16 * u, unit_offset(s, h, p.scale, p.offset, u));
-            }
-            next_chunk(&l, &p);
-            next_chunk_of_panel(&panel, per_chunk);
-        }
-        tile = p.code;
-    }
-}
-
-/* A class without kernels of its own: portable, then centred as its kind wants it. */
-static void unpack_any(const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel *panel)
-{
-    lp_tile_unpack(units, tile, cols, panel);
-    if (units->table || units->code_bits == 8)
-        for (int64_t i = 0; i < cols * LP_TILE_ROWS; i++) panel->code[i] = (uint8_t)(panel->code[i] - units->zero);
+    UNROLL for (int g = 0; g < 8; g++)
+        UNROLL for (int q = 0; q < 4; q++)
+            vst1q_u8(out + 64 * g + 16 * q, vreinterpretq_u8_s8(group_code(s, p, centre, g, q)));
 }
 
 /* Two quarters of a tile at a time: 12 sums of int32 and 12 of float32. */
-INLINE void multiply_half(shape shape_, int half, int n_tokens, lp_panel p, int64_t cols, tokens t, v16 *sum)
+INLINE void multiply_half(shape shape_, int half, int n_tokens, lp_panel p, int64_t n_chunks, tokens t, v16 *sum)
 {
     const int per_chunk = LP_CHUNK / shape_.unit, per_unit = 8 / per_chunk;
-    tokens t3 = {t.code + 3 * t.stride, t.scale + 3 * t.stride, t.h, t.start + 3 * t.stride, t.stride};
+    tokens t3 = {t.code + 3 * t.stride, t.scale + 3 * t.stride, t.h, t.start + 3 * t.start_stride,
+                 t.stride, t.start_stride};
     float32x4_t y[BLOCK_TOKENS][2];
-    UNROLL for (int m = 0; m < n_tokens; m++) y[m][0] = y[m][1] = vdupq_n_f32(0);
+    UNROLL for (int m = 0; m < n_tokens; m++) {
+        y[m][0] = sum[m].r[2 * half];
+        y[m][1] = sum[m].r[2 * half + 1];
+    }
     p.code += 32 * half;
     p.scale += 8 * half;
-    for (int64_t chunk = cols / LP_CHUNK; chunk > 0; chunk--) {
+    for (; n_chunks > 0; n_chunks--) {
         UNROLL for (int u = 0; u < per_chunk; u++) {
             int32x4_t a[BLOCK_TOKENS][2];
             UNROLL for (int m = 0; m < n_tokens; m++)
-                a[m][0] = a[m][1] = broadcast_int(at_token(t.start, t3.start, t.stride, m) + 4 * u);
+                a[m][0] = a[m][1] = broadcast_int(at_token(t.start, t3.start, t.start_stride, m) + 4 * u);
             UNROLL for (int g = per_unit * u; g < per_unit * (u + 1); g++) {
                 int8x16_t c0 = vreinterpretq_s8_u8(vld1q_u8(p.code + 64 * g));
                 int8x16_t c1 = vreinterpretq_s8_u8(vld1q_u8(p.code + 64 * g + 16));
@@ -215,12 +195,12 @@ INLINE void multiply_half(shape shape_, int half, int n_tokens, lp_panel p, int6
     }
 }
 
-INLINE void multiply(shape s, int n_tiles, int n_tokens, const lp_panel *panel, int64_t cols, tokens t,
+INLINE void multiply(shape s, int n_tiles, int n_tokens, const lp_panel *panel, int64_t n_chunks, tokens t,
                      v16 sum[PANEL_TILES][BLOCK_TOKENS])
 {
     (void)n_tiles;
-    multiply_half(s, 0, n_tokens, panel[0], cols, t, sum[0]);
-    multiply_half(s, 1, n_tokens, panel[0], cols, t, sum[0]);
+    multiply_half(s, 0, n_tokens, panel[0], n_chunks, t, sum[0]);
+    multiply_half(s, 1, n_tokens, panel[0], n_chunks, t, sum[0]);
 }
 
 #include "kernel/vector/integer_driver.h"

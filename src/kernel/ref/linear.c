@@ -48,7 +48,8 @@ static void quantize_i8(const float *x, int64_t k, const lp_act_row *row)
 }
 
 /* One output: row r of an unpacked tile times one activation row. */
-static float dot_units(const lp_unit_class *c, const lp_panel *panel, int r, int64_t cols, const lp_act_row *x)
+static float dot_units(const lp_unit_class *c, const lp_panel *panel, const float *offset, int r, int64_t cols,
+                       const lp_act_row *x)
 {
     float y = 0, z = 0;
     const float *h = c->unit == 16 ? x->h16 : x->h32;
@@ -58,7 +59,7 @@ static float dot_units(const lp_unit_class *c, const lp_panel *panel, int r, int
             sum += ((int32_t)panel->code[(k / 4 * LP_TILE_ROWS + r) * 4 + k % 4] - c->zero) * x->code[k];
         float t = panel->scale[u * LP_TILE_ROWS + r] * x->scale[u * c->unit / LP_ACT_BLOCK];
         y = fmaf((float)sum, t, y);
-        if (c->offset != LP_OFFSET_KIND_NONE) z = fmaf(panel->offset[u * LP_TILE_ROWS + r], h[u], z);
+        if (c->offset != LP_OFFSET_KIND_NONE) z = fmaf(offset[u * LP_TILE_ROWS + r], h[u], z);
     }
     return c->offset != LP_OFFSET_KIND_NONE ? y + z : y;
 }
@@ -66,13 +67,16 @@ static float dot_units(const lp_unit_class *c, const lp_panel *panel, int r, int
 static void linear_i8(const lp_weight *w, int64_t tile0, int64_t tile1, const void *act, int64_t n, float *y, int64_t ldy,
                       void *scratch)
 {
-    lp_panel panel = lp_panel_at(scratch, w->cols, 0);
+    lp_panel panel = lp_scratch_whole_panel(scratch, w->cols);
+    float *offset = lp_scratch_offsets(scratch, w->cols);
     for (int64_t tile = tile0; tile < tile1; tile++) {
-        lp_tile_unpack(w->units, w->tiles + (size_t)tile * w->tile_bytes, w->cols, &panel);
+        const uint8_t *packed = w->tiles + (size_t)tile * w->tile_bytes;
+        lp_tile_unpack(w->units, packed, w->cols, 0, w->cols / LP_CHUNK, &panel);
+        if (w->units->offset != LP_OFFSET_KIND_NONE) lp_tile_unpack_offsets(w->units, packed, w->cols, offset);
         for (int64_t m = 0; m < n; m++) {
             lp_act_row x = lp_act_row_at((void *)(uintptr_t)act, w->cols, m);
             for (int r = 0; r < LP_TILE_ROWS && tile * LP_TILE_ROWS + r < w->rows; r++)
-                y[m * ldy + tile * LP_TILE_ROWS + r] = dot_units(w->units, &panel, r, w->cols, &x);
+                y[m * ldy + tile * LP_TILE_ROWS + r] = dot_units(w->units, &panel, offset, r, w->cols, &x);
         }
     }
 }

@@ -2,13 +2,15 @@
  * and start values lie, panels and blocks of tokens. A template in two parts: this one comes first; then the instruction
  * set defines
  *
+ *   FUSED_TOKENS                  most tokens of a call that does without panels, 3 or 12: unpacking again for every 6
+ *                                 tokens costs less than it takes to write panels and read them
  *   PANEL_TILES                   panels of a register tile: 1 or 2
  *   CENTRED                       1: byte codes and table values are used as signed value - zero and their sums start at
  *                                 0; the others start at -zero * (sum of x codes)
  *   KINDS(KIND)                   KIND(name, bits, table, unit) for every product of panels that is compiled apart
  *   kind_of(class)                which one a class needs
- *   fused_tile(shape, n, ...)     one tile times n <= FUSED_TOKENS tokens, unpacked in registers
- *   unpack_tile(shape, ...)       one tile to a panel
+ *   fused_tile(shape, n, ...)     one tile times n <= BLOCK_TOKENS tokens, unpacked in registers
+ *   unpack_tile(shape, ...)       columns of one tile to a panel, or its offsets (unit_offset)
  *   multiply(shape, tiles, n, ..) panels times n <= BLOCK_TOKENS tokens
  *
  * and includes integer_driver.h, which makes linear_i8 of them. */
@@ -17,7 +19,7 @@
 
 #include "kernel/layout.h"
 
-enum { FUSED_TOKENS = 3, BLOCK_TOKENS = LP_PANEL_TOKENS };
+enum { BLOCK_TOKENS = 6 }; /* most tokens of a register tile */
 
 /* What distinguishes two classes of units at compile time; the table's contents and the zero are data. */
 typedef struct shape {
@@ -28,13 +30,13 @@ typedef struct shape {
     lp_offset_kind offset;
 } shape;
 
-/* Activation rows m, m+1, ... and their start values: row i is at stride * i from row 0, in each. */
+/* Activation rows m, m+1, ... and their start values; row i is i strides from row 0. */
 typedef struct tokens {
     const uint8_t *code;  /* int8 [cols] */
     const uint8_t *scale; /* float [cols/32] */
     const uint8_t *h;     /* float [cols/unit] */
     const uint8_t *start; /* int32 [cols/unit] */
-    size_t stride;
+    size_t stride, start_stride;
 } tokens;
 
 /* Outputs y[m*ldy + 16*i + lane] of tile i and token m; rows that exist from the first tile on. */
@@ -82,5 +84,4 @@ INLINE void next_chunk_of_panel(lp_panel *p, int units_per_chunk)
 {
     p->code += LP_CHUNK * LP_TILE_ROWS;
     p->scale += LP_TILE_ROWS * units_per_chunk;
-    p->offset += LP_TILE_ROWS * units_per_chunk;
 }

@@ -1,19 +1,16 @@
 /* Second part of the template integer.h: the instances of every class, and linear_i8. */
 
-static tokens prepare_tokens(const lp_weight *w, const void *act, int64_t first, int n, void *scratch)
+/* n <= LP_BATCH_TOKENS rows of the activations from `first` on. */
+static tokens prepare_tokens(const lp_weight *w, const void *act, int64_t first, int64_t n, void *scratch)
 {
     const lp_unit_class *c = w->units;
-    int64_t units = w->cols / c->unit;
+    const int64_t units = w->cols / c->unit;
     int32_t factor = CENTRED && (c->table || c->code_bits == 8) ? 0 : -c->zero;
     lp_act_row row = lp_act_row_at((void *)(uintptr_t)act, w->cols, first);
-    int32_t *start = lp_panel_start(scratch, w->cols);
-    tokens t;
-    t.stride = lp_act_row_bytes(w->cols);
-    t.code = (const uint8_t *)row.code;
-    t.scale = (const uint8_t *)row.scale;
-    t.h = (const uint8_t *)(c->unit == 16 ? row.h16 : row.h32);
-    t.start = (const uint8_t *)start;
-    for (int i = 0; i < n; i++, start += t.stride / 4) {
+    int32_t *start = lp_scratch_sums(scratch, w->cols);
+    tokens t = {(const uint8_t *)row.code, (const uint8_t *)row.scale, (const uint8_t *)(c->unit == 16 ? row.h16 : row.h32),
+                (const uint8_t *)start, lp_act_row_bytes(w->cols), (size_t)units * sizeof *start};
+    for (int64_t i = 0; i < n; i++, start += units) {
         row = lp_act_row_at((void *)(uintptr_t)act, w->cols, first + i);
         const int32_t *sum = c->unit == 16 ? row.sum16 : row.sum32;
         for (int64_t u = 0; u < units; u++) start[u] = factor * sum[u];
@@ -21,63 +18,117 @@ static tokens prepare_tokens(const lp_weight *w, const void *act, int64_t first,
     return t;
 }
 
-/* y = chain of fmaf(o_u, h_u, y) over ascending units: the main sums are added to it later. */
-INLINE void offset_sums(const lp_panel *panel, int64_t units, int n_tokens, tokens t, output out)
+/* From row n and chunk `chunk` on. */
+INLINE tokens skip_tokens(tokens t, int64_t n, int64_t chunk, int units_per_chunk)
+{
+    size_t rows = t.stride * (size_t)n, units = (size_t)(chunk * units_per_chunk) * 4;
+    t.code += rows + (size_t)chunk * LP_CHUNK;
+    t.scale += rows + (size_t)chunk * 4;
+    t.h += rows + units;
+    t.start += t.start_stride * (size_t)n + units;
+    return t;
+}
+
+/* y = sum, or y + sum. */
+INLINE void put_sum(float *y, v16 sum, bool add_to_y, int64_t rows)
+{
+    if (rows >= LP_TILE_ROWS) v16_store(y, add_to_y ? v16_add(v16_load(y), sum) : sum);
+    else if (rows > 0) v16_store_n(y, add_to_y ? v16_add(v16_load_n(y, rows), sum) : sum, rows);
+}
+
+/* Adds the chains of fmaf(o_u, h_u, z) over ascending units to y. */
+INLINE void add_offset_sums(int n_tokens, const float *offset, int64_t units, tokens t, output out)
 {
     v16 z[BLOCK_TOKENS];
     const uint8_t *h = t.h, *h3 = t.h + 3 * t.stride;
     UNROLL for (int m = 0; m < n_tokens; m++) z[m] = v16_set1(0);
     for (int64_t u = 0; u < units; u++, h += 4, h3 += 4) {
-        v16 o = v16_load(panel->offset + LP_TILE_ROWS * u);
+        v16 o = v16_load(offset + LP_TILE_ROWS * u);
         UNROLL for (int m = 0; m < n_tokens; m++) {
             float x;
             memcpy(&x, at_token(h, h3, t.stride, m), 4);
             z[m] = v16_fma(o, v16_set1(x), z[m]);
         }
     }
-    UNROLL for (int m = 0; m < n_tokens; m++) {
-        if (out.rows < LP_TILE_ROWS) v16_store_n(out.y + m * out.ldy, z[m], out.rows);
-        else v16_store(out.y + m * out.ldy, z[m]);
-    }
+    UNROLL for (int m = 0; m < n_tokens; m++) put_sum(out.y + m * out.ldy, z[m], true, out.rows);
 }
 
-/* y = sum, or y + sum where y holds the offsets' part. */
-INLINE void put_sum(float *y, v16 sum, bool has_offset, int64_t rows)
-{
-    if (rows >= LP_TILE_ROWS) v16_store(y, has_offset ? v16_add(sum, v16_load(y)) : sum);
-    else if (rows > 0) v16_store_n(y, has_offset ? v16_add(sum, v16_load_n(y, rows)) : sum, rows);
-}
-
-INLINE void multiply_and_put(shape s, int n_tiles, int n_tokens, const lp_panel *panel, int64_t cols, tokens t,
-                             bool has_offset, output out)
+/* The chains go on from y unless the panels are of the first columns. */
+INLINE void multiply_and_put(shape s, int n_tiles, int n_tokens, const lp_panel *panel, int64_t n_chunks, tokens t,
+                             bool is_first, output out)
 {
     v16 sum[PANEL_TILES][BLOCK_TOKENS];
-    multiply(s, n_tiles, n_tokens, panel, cols, t, sum);
+    UNROLL for (int i = 0; i < n_tiles; i++)
+        UNROLL for (int m = 0; m < n_tokens; m++) {
+            const float *y = out.y + m * out.ldy + LP_TILE_ROWS * i;
+            int64_t rows = out.rows - LP_TILE_ROWS * i;
+            sum[i][m] = is_first ? v16_set1(0) : rows >= LP_TILE_ROWS ? v16_load(y) : v16_load_n(y, rows);
+        }
+    multiply(s, n_tiles, n_tokens, panel, n_chunks, t, sum);
     UNROLL for (int i = 0; i < n_tiles; i++)
         UNROLL for (int m = 0; m < n_tokens; m++)
-            put_sum(out.y + m * out.ldy + LP_TILE_ROWS * i, sum[i][m], has_offset, out.rows - LP_TILE_ROWS * i);
+            put_sum(out.y + m * out.ldy + LP_TILE_ROWS * i, sum[i][m], false, out.rows - LP_TILE_ROWS * i);
 }
 
 INLINE void fused_and_put(shape s, int n_tokens, const lp_unit_class *units, const uint8_t *tile, int64_t cols, tokens t,
                           output out)
 {
-    v16 sum[FUSED_TOKENS], offset[FUSED_TOKENS];
+    v16 sum[BLOCK_TOKENS], offset[BLOCK_TOKENS];
     fused_tile(s, n_tokens, units, tile, cols, t, sum, offset);
     UNROLL for (int m = 0; m < n_tokens; m++)
         put_sum(out.y + m * out.ldy, s.offset == LP_OFFSET_KIND_NONE ? sum[m] : v16_add(sum[m], offset[m]), false, out.rows);
 }
 
+/* All offsets of a tile, if its class has any. */
+INLINE void unpack_offsets(shape s, const uint8_t *tile, int64_t cols, float *offset)
+{
+    const lp_tile_layout l = lp_tile_layout_make(s.bits, s.unit, s.scale, s.offset);
+    if (s.offset == LP_OFFSET_KIND_NONE) return;
+    for (int64_t chunk = 0, chunks = cols / LP_CHUNK; chunk < chunks;) {
+        int64_t n = chunks - chunk < l.group_chunks ? chunks - chunk : l.group_chunks;
+        header h = load_header(s, tile);
+        walk p = enter_group(&l, tile, n);
+        for (int64_t end = chunk + n; chunk < end; chunk++, next_chunk(&l, &p))
+            UNROLL for (int u = 0; u < LP_CHUNK / s.unit; u++, offset += LP_TILE_ROWS)
+                v16_store(offset, unit_offset(s, h, p.scale, p.offset, u));
+        tile = p.code;
+    }
+}
+
+/* Chunks [first_chunk, first_chunk + n_chunks) of a tile; first_chunk is the first of its group. */
+INLINE void unpack_columns(shape s, const lp_unit_class *units, const uint8_t *tile, int64_t cols, int64_t first_chunk,
+                           int64_t n_chunks, lp_panel panel)
+{
+    const lp_tile_layout l = lp_tile_layout_make(s.bits, s.unit, s.scale, s.offset);
+    const int per_chunk = LP_CHUNK / s.unit;
+    const int64_t chunks = cols / LP_CHUNK, end = first_chunk + n_chunks;
+    tile += (size_t)(first_chunk / l.group_chunks) * lp_tile_group_bytes(&l, l.group_chunks);
+    for (int64_t chunk = first_chunk; chunk < end;) {
+        int64_t n = chunks - chunk < l.group_chunks ? chunks - chunk : l.group_chunks;
+        header h = load_header(s, tile);
+        walk p = enter_group(&l, tile, n);
+        for (int64_t stop = chunk + n; chunk < stop; chunk++, next_chunk(&l, &p)) {
+            unpack_codes_to(s, units, p.code, panel.code);
+            UNROLL for (int u = 0; u < per_chunk; u++) v16_store(panel.scale + LP_TILE_ROWS * u, unit_scale(s, h, p.scale, u));
+            next_chunk_of_panel(&panel, per_chunk);
+        }
+        tile = p.code;
+    }
+}
+
 /* ---- instances ------------------------------------------------------------------------------------------------------ */
 
-typedef void offsets_function(const lp_panel *panel, int64_t units, tokens t, output out);
-typedef void multiply_function(const lp_panel *panel, int64_t cols, tokens t, bool has_offset, output out);
+typedef void offsets_function(const float *offset, int64_t units, tokens t, output out);
+typedef void multiply_function(const lp_panel *panel, int64_t n_chunks, tokens t, bool is_first, output out);
 typedef void fused_function(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int n_tokens, tokens t, output out);
-typedef void unpack_function(const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel *panel);
+typedef void unpack_function(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int64_t first_chunk,
+                             int64_t n_chunks, lp_panel *panel);
+typedef void unpack_offsets_function(const lp_unit_class *units, const uint8_t *tile, int64_t cols, float *offset);
 
-#define OFFSETS(n)                                                                        \
-    static void offsets_##n(const lp_panel *panel, int64_t units, tokens t, output out)   \
-    {                                                                                     \
-        offset_sums(panel, units, n, t, out);                                             \
+#define OFFSETS(n)                                                                          \
+    static void add_offsets_##n(const float *offset, int64_t units, tokens t, output out)   \
+    {                                                                                       \
+        add_offset_sums(n, offset, units, t, out);                                          \
     }
 OFFSETS(1)
 OFFSETS(2)
@@ -85,15 +136,15 @@ OFFSETS(3)
 OFFSETS(4)
 OFFSETS(5)
 OFFSETS(6)
-static offsets_function *const offsets_functions[BLOCK_TOKENS] = {offsets_1, offsets_2, offsets_3,
-                                                                  offsets_4, offsets_5, offsets_6};
+static offsets_function *const offsets_functions[BLOCK_TOKENS] = {add_offsets_1, add_offsets_2, add_offsets_3,
+                                                                  add_offsets_4, add_offsets_5, add_offsets_6};
 
 #define MULTIPLY(name, bits, table, unit, tiles, n)                                                                   \
-    static __attribute__((noinline)) void multiply_##name##_##tiles##_##n(const lp_panel *panel, int64_t cols,        \
-                                                                          tokens t, bool has_offset, output out)      \
+    static __attribute__((noinline)) void multiply_##name##_##tiles##_##n(const lp_panel *panel, int64_t n_chunks,    \
+                                                                          tokens t, bool is_first, output out)        \
     {                                                                                                                 \
         const shape s = {bits, table, unit, LP_TILE_SCALE_F16, LP_OFFSET_KIND_NONE};                                  \
-        multiply_and_put(s, tiles, n, panel, cols, t, has_offset, out);                                               \
+        multiply_and_put(s, tiles, n, panel, n_chunks, t, is_first, out);                                             \
     }
 #define MULTIPLY_TOKENS(name, bits, table, unit, tiles)                                                         \
     MULTIPLY(name, bits, table, unit, tiles, 1) MULTIPLY(name, bits, table, unit, tiles, 2)                     \
@@ -114,6 +165,14 @@ KINDS(KIND)
 /* [kind][tiles - 1][tokens - 1] */
 static multiply_function *const multiply_functions[][PANEL_TILES][BLOCK_TOKENS] = {KINDS(KIND_ROW)};
 
+#if FUSED_TOKENS > 3
+#define FUSED_MORE                                                      \
+    else if (n_tokens == 4) fused_and_put(s, 4, units, tile, cols, t, out); \
+    else if (n_tokens == 5) fused_and_put(s, 5, units, tile, cols, t, out); \
+    else if (n_tokens == 6) fused_and_put(s, 6, units, tile, cols, t, out);
+#else
+#define FUSED_MORE
+#endif
 #define CLASS(name, bits, table, unit, scale, offset)                                                               \
     static void fused_##name(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int n_tokens, tokens t, \
                              output out)                                                                            \
@@ -121,12 +180,20 @@ static multiply_function *const multiply_functions[][PANEL_TILES][BLOCK_TOKENS] 
         const shape s = {bits, table, unit, LP_TILE_SCALE_##scale, LP_OFFSET_KIND_##offset};                        \
         if (n_tokens == 1) fused_and_put(s, 1, units, tile, cols, t, out);                                          \
         else if (n_tokens == 2) fused_and_put(s, 2, units, tile, cols, t, out);                                     \
-        else fused_and_put(s, 3, units, tile, cols, t, out);                                                        \
+        else if (n_tokens == 3) fused_and_put(s, 3, units, tile, cols, t, out);                                     \
+        FUSED_MORE                                                                                                  \
     }                                                                                                               \
-    static void unpack_##name(const lp_unit_class *units, const uint8_t *tile, int64_t cols, lp_panel *panel)       \
+    static void unpack_##name(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int64_t first_chunk,   \
+                              int64_t n_chunks, lp_panel *panel)                                                    \
     {                                                                                                               \
         const shape s = {bits, table, unit, LP_TILE_SCALE_##scale, LP_OFFSET_KIND_##offset};                        \
-        unpack_tile(s, units, tile, cols, *panel);                                                                  \
+        unpack_columns(s, units, tile, cols, first_chunk, n_chunks, *panel);                                        \
+    }                                                                                                               \
+    static void unpack_offsets_##name(const lp_unit_class *units, const uint8_t *tile, int64_t cols, float *out)    \
+    {                                                                                                               \
+        const shape s = {bits, table, unit, LP_TILE_SCALE_##scale, LP_OFFSET_KIND_##offset};                        \
+        (void)units;                                                                                                \
+        unpack_offsets(s, tile, cols, out);                                                                         \
     }
 #include "kernel/classes.h"
 #undef CLASS
@@ -135,14 +202,28 @@ typedef struct class_row {
     shape shape;
     fused_function *fused;
     unpack_function *unpack;
+    unpack_offsets_function *unpack_offsets;
 } class_row;
 
 #define CLASS(name, bits, table, unit, scale, offset) \
-    {{bits, table, unit, LP_TILE_SCALE_##scale, LP_OFFSET_KIND_##offset}, fused_##name, unpack_##name},
+    {{bits, table, unit, LP_TILE_SCALE_##scale, LP_OFFSET_KIND_##offset}, fused_##name, unpack_##name, \
+     unpack_offsets_##name},
 static const class_row classes[] = {
 #include "kernel/classes.h"
 };
 #undef CLASS
+
+/* A class without kernels of its own: portable, then centred where its kind wants it. */
+static void unpack_any(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int64_t first_chunk, int64_t n_chunks,
+                       lp_panel *panel)
+{
+    lp_tile_unpack(units, tile, cols, first_chunk, n_chunks, panel);
+    if (CENTRED && (units->table || units->code_bits == 8))
+        for (int64_t i = 0; i < n_chunks * LP_CHUNK * LP_TILE_ROWS; i++)
+            panel->code[i] = (uint8_t)(panel->code[i] - units->zero);
+}
+static const class_row any_class = {{0, false, 0, LP_TILE_SCALE_F16, LP_OFFSET_KIND_NONE}, NULL, unpack_any,
+                                    lp_tile_unpack_offsets};
 
 static const class_row *find_class(const lp_unit_class *c)
 {
@@ -152,31 +233,73 @@ static const class_row *find_class(const lp_unit_class *c)
             s->scale == lp_tile_scale_of(c) && s->offset == c->offset)
             return &classes[i];
     }
-    return NULL;
+    return &any_class;
 }
 
-/* ---- the loop over tiles and tokens ---------------------------------------------------------------------------------- */
+/* ---- the loops over tiles and tokens --------------------------------------------------------------------------------- */
 
-static void linear_matrix(const lp_weight *w, unpack_function *unpack, int64_t tile0, int64_t tile1, const void *act,
-                          int64_t n, float *y, int64_t ldy, void *scratch)
+/* A call's weights and the rows of activations at hand: n <= LP_BATCH_TOKENS, y of the first of them. */
+typedef struct batch {
+    const lp_weight *w;
+    const class_row *c;
+    int64_t tile0, tile1;
+    tokens t;
+    int64_t n;
+    float *y;
+    int64_t ldy;
+    void *scratch;
+} batch;
+
+static const uint8_t *tile_at(const batch *b, int64_t tile) { return b->w->tiles + (size_t)tile * b->w->tile_bytes; }
+
+static output output_at(const batch *b, int64_t tile, int64_t m)
 {
-    const bool has_offset = w->units->offset != LP_OFFSET_KIND_NONE;
-    const int kind = kind_of(w->units);
+    output out = {b->y + m * b->ldy + tile * LP_TILE_ROWS, b->ldy, b->w->rows - tile * LP_TILE_ROWS};
+    return out;
+}
+
+static void linear_fused(const batch *b)
+{
+    for (int64_t tile = b->tile0; tile < b->tile1; tile++)
+        for (int64_t m = 0; m < b->n;) {
+            const int block = tokens_of_block(b->n - m);
+            b->c->fused(b->w->units, tile_at(b, tile), b->w->cols, block, skip_tokens(b->t, m, 0, 0), output_at(b, tile, m));
+            m += block;
+        }
+}
+
+/* Panels in the nearest cache serve all rows of the batch; y waits in memory between blocks of columns. */
+static void linear_panels(const batch *b)
+{
+    const int kind = kind_of(b->w->units), per_chunk = LP_CHUNK / b->w->units->unit;
+    const int64_t chunks = b->w->cols / LP_CHUNK, most = LP_PANEL_COLS / LP_CHUNK;
     lp_panel panel[PANEL_TILES];
-    for (int i = 0; i < PANEL_TILES; i++) panel[i] = lp_panel_at(scratch, w->cols, i);
-    for (int64_t tile = tile0; tile < tile1; tile += PANEL_TILES) {
-        int n_tiles = tile1 - tile < PANEL_TILES ? 1 : PANEL_TILES;
-        for (int i = 0; i < n_tiles; i++)
-            unpack(w->units, w->tiles + (size_t)(tile + i) * w->tile_bytes, w->cols, &panel[i]);
-        for (int64_t m = 0; m < n;) {
-            int block = tokens_of_block(n - m);
-            tokens t = prepare_tokens(w, act, m, block, scratch);
-            output out = {y + m * ldy + tile * LP_TILE_ROWS, ldy, w->rows - tile * LP_TILE_ROWS};
-            for (int i = 0; i < n_tiles && has_offset; i++) {
-                output part = {out.y + LP_TILE_ROWS * i, ldy, out.rows - LP_TILE_ROWS * i};
-                offsets_functions[block - 1](&panel[i], w->cols / w->units->unit, t, part);
+    for (int i = 0; i < PANEL_TILES; i++) panel[i] = lp_scratch_panel(b->scratch, i);
+    for (int64_t tile = b->tile0; tile < b->tile1; tile += PANEL_TILES) {
+        const int n_tiles = b->tile1 - tile < PANEL_TILES ? 1 : PANEL_TILES;
+        for (int64_t chunk = 0; chunk < chunks; chunk += most) {
+            const int64_t n_chunks = chunks - chunk < most ? chunks - chunk : most;
+            for (int i = 0; i < n_tiles; i++)
+                b->c->unpack(b->w->units, tile_at(b, tile + i), b->w->cols, chunk, n_chunks, &panel[i]);
+            for (int64_t m = 0; m < b->n;) {
+                const int block = tokens_of_block(b->n - m);
+                multiply_functions[kind][n_tiles - 1][block - 1](panel, n_chunks, skip_tokens(b->t, m, chunk, per_chunk),
+                                                                 chunk == 0, output_at(b, tile, m));
+                m += block;
             }
-            multiply_functions[kind][n_tiles - 1][block - 1](panel, w->cols, t, has_offset, out);
+        }
+    }
+}
+
+static void add_offsets(const batch *b)
+{
+    float *offset = lp_scratch_offsets(b->scratch, b->w->cols);
+    for (int64_t tile = b->tile0; tile < b->tile1; tile++) {
+        b->c->unpack_offsets(b->w->units, tile_at(b, tile), b->w->cols, offset);
+        for (int64_t m = 0; m < b->n;) {
+            const int block = tokens_of_block(b->n - m);
+            offsets_functions[block - 1](offset, b->w->cols / b->w->units->unit, skip_tokens(b->t, m, 0, 0),
+                                         output_at(b, tile, m));
             m += block;
         }
     }
@@ -185,15 +308,16 @@ static void linear_matrix(const lp_weight *w, unpack_function *unpack, int64_t t
 static void linear_i8(const lp_weight *w, int64_t tile0, int64_t tile1, const void *act, int64_t n, float *y, int64_t ldy,
                       void *scratch)
 {
-    const class_row *c = find_class(w->units);
-    if (n <= 0) return;
-    if (n > FUSED_TOKENS || !c) {
-        linear_matrix(w, c ? c->unpack : unpack_any, tile0, tile1, act, n, y, ldy, scratch);
-        return;
-    }
-    tokens t = prepare_tokens(w, act, 0, (int)n, scratch);
-    for (int64_t tile = tile0; tile < tile1; tile++) {
-        output out = {y + tile * LP_TILE_ROWS, ldy, w->rows - tile * LP_TILE_ROWS};
-        c->fused(w->units, w->tiles + (size_t)tile * w->tile_bytes, w->cols, (int)n, t, out);
+    batch b = {.w = w, .c = find_class(w->units), .tile0 = tile0, .tile1 = tile1, .ldy = ldy, .scratch = scratch};
+    for (int64_t m = 0; m < n; m += b.n) {
+        b.n = n - m < LP_BATCH_TOKENS ? n - m : LP_BATCH_TOKENS;
+        b.t = prepare_tokens(w, act, m, b.n, scratch);
+        b.y = y + m * ldy;
+        if (b.n <= FUSED_TOKENS && b.c->fused) {
+            linear_fused(&b);
+        } else {
+            linear_panels(&b);
+            if (w->units->offset != LP_OFFSET_KIND_NONE) add_offsets(&b);
+        }
     }
 }
