@@ -204,8 +204,7 @@ const cli_verb cli_bench = {
                "model. Memory bandwidth and instruction peak are measured in the same minute, since both change from "
                "minute to minute on shared machines.",
     .examples = "lowp bench model embedded -p 128 -n 32\n"
-                "lowp bench model --random tiny -p 64 -n 16 --json\n"
-                "lowp bench kernel\n",
+                "lowp bench model --random tiny -p 64 -n 16 --json\n",
     .options = {options_table},
     .options_size = sizeof defaults,
     .defaults = &defaults,

@@ -131,7 +131,7 @@ const cli_verb cli_eval = {
     .details = "The text is cut into windows of --context tokens (default 1024, or the model's context where that is "
                "shorter) that do not overlap; the model predicts every token of a window from those before it. "
                "Special tokens written out in the text count as plain text.",
-    .examples = "lowp eval embedded --text embedded\n"
+    .examples = "lowp eval embedded --text embedded --windows 4\n"
                 "lowp eval embedded --text embedded --windows 2 --context 256 --json\n",
     .options = {cli_text_options, cli_protocol_options, options_table},
     .options_size = sizeof defaults,

@@ -12,7 +12,7 @@ static void check(lp_status status)
 {
     if (status == LP_OK) return;
     fprintf(stderr, "%s\n", lp_error());
-    exit(status);
+    exit((int)status);
 }
 
 int main(int argc, char **argv)

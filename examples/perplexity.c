@@ -13,7 +13,7 @@ static void check(lp_status status)
 {
     if (status == LP_OK) return;
     fprintf(stderr, "%s\n", lp_error());
-    exit(status);
+    exit((int)status);
 }
 
 static void quantize(const char *model, const char *format, const char *output, lp_pool *pool)
