@@ -26,7 +26,7 @@ def llama(path, n_threads, n_prompt, n_generate):
 def ours(path, n_threads, n_prompt, n_generate):
     j = peer.lowp("bench", "model", path, "--threads", n_threads, "-p", n_prompt, "-n", n_generate, "--repeat", 1)
     rows = {r["name"]: r for r in j["rows"]}
-    return rows["prefill"]["tokens_per_s"], rows["decode"]["tokens_per_s"], rows["decode"]["fraction_bandwidth"], rows["prefill"]["fraction_peak"]
+    return rows["prefill"]["tokens_per_second"], rows["decode"]["tokens_per_second"], rows["decode"]["fraction_bandwidth"], rows["prefill"]["fraction_peak"]
 
 
 a = argparse.ArgumentParser()

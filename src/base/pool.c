@@ -20,7 +20,8 @@
 
 enum {
     MAX_THREADS = 1024,
-    SPIN = 2000,       /* pauses before parking: 100 microseconds on Zen 5; twice as many cost a third on a busy machine */
+    SPIN = 500,        /* pauses before parking, 10 to 25 microseconds: when the awaited thread is not running, the core is
+                        * wanted for it (a busy core made 2000 pauses four times slower than 500) */
     SPIN_CROWDED = 20, /* with more threads than processors the awaited one is probably not running */
     LINE = 64
 };
