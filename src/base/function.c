@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/exp_f64.h"
 #include "base/expf.h"
 #include "base/half.h"
 
@@ -46,25 +47,16 @@ float lp_expf(float x)
 
 float lp_siluf(float z) { return z / (1 + lp_expf(-z)); }
 
-#define EXP_MAX 0x1.62e42fefa39efp+9    /* the last argument whose exp is finite */
-#define EXP_MIN (-0x1.74910d52d3051p+9) /* the last argument whose exp rounds above 0 */
-#define LOG2E 0x1.71547652b82fep+0
-#define LN2_HI 0x1.62e42fefa2000p-1 /* 40 bits: a product with an exponent is exact */
-#define LN2_LO 0x1.9ef35793c7673p-41
-
-/* (exp(r) - 1 - r) / r^2 on |r| <= 0.35, relative error 2^-57 */
-static const double exp_c[] = {0x1.1f75a3caadff5p-29, 0x1.af5282aacdb2ep-26, 0x1.27e4da1e12fb1p-22, 0x1.71ddfff6573d6p-19,
-                               0x1.a01a01a74077ap-16, 0x1.a01a01ac9de9ep-13, 0x1.6c16c16c16214p-10, 0x1.111111110ff8bp-7,
-                               0x1.5555555555556p-5,  0x1.5555555555557p-3,  0.5};
+static const double exp_c[] = LP_EXP_C;
 
 double lp_exp(double x)
 {
     if (x != x) return x;
-    if (x > EXP_MAX) return INFINITY;
-    if (x < EXP_MIN) return 0;
-    double n = rint(x * LOG2E);
-    double high = fma(n, -LN2_HI, x); /* exact */
-    double r = fma(n, -LN2_LO, high), low = fma(n, -LN2_LO, high - r);
+    if (x > LP_EXP_MAX) return INFINITY;
+    if (x < LP_EXP_MIN) return 0;
+    double n = rint(x * LP_EXP_LOG2E);
+    double high = fma(n, -LP_EXP_LN2_HI, x); /* exact */
+    double r = fma(n, -LP_EXP_LN2_LO, high), low = fma(n, -LP_EXP_LN2_LO, high - r);
     double sum = 1 + r;
     low = fma(r * r, POLYNOMIAL(exp_c, r), low) + ((1 - sum) + r);
     int e = (int)n, half = e >> 1;
@@ -93,10 +85,10 @@ double lp_log(double x)
     double s = f / (2 + f), z = s * s;
     double square = 0.5 * f * f, square_low = fma(0.5 * f, f, -square);
     double first = f - square, first_low = (f - first) - square;
-    double exponent = k * LN2_HI; /* exact */
+    double exponent = k * LP_EXP_LN2_HI; /* exact */
     double sum = exponent + first;
     double low = (exponent - sum) + first + first_low - square_low;
-    return sum + fma(k, LN2_LO, fma(s, fma(z, POLYNOMIAL(log_c, z), square), low));
+    return sum + fma(k, LP_EXP_LN2_LO, fma(s, fma(z, POLYNOMIAL(log_c, z), square), low));
 }
 
 #define ANGLE_MAX 0x1p31 /* beyond, sin and cos give NaN rather than something imprecise */

@@ -127,6 +127,12 @@ typedef struct lp_kernels {
     /* exp of each, the steps of base/expf.h. y may be x. */
     void (*exp_f32)(const float *x, int64_t n, float *y);
 
+    /* Over a vocabulary, f64: lane j sums i = j mod 8 ascending from +0, lanes by ((0+4)+(2+6)) + ((1+5)+(3+7)), exp by
+     * the steps of base/exp_f64.h. exp_sum: exp(x - max) with x <= max. kl_sum: exp(a) * (a - b) with a = p - total_p,
+     * b = q - total_q, every operation rounded; a <= 700. */
+    double (*exp_sum)(const float *x, int64_t n, float max);
+    double (*kl_sum)(const float *p, double total_p, const float *q, double total_q, int64_t n);
+
     /* Canonical dot: lane j sums fmaf(a, b, lane) over k = j mod 16 in chunks of 512, trees as in rms_norm. */
     float (*dot_f32)(const float *a, const float *b, int64_t n);
 } lp_kernels;

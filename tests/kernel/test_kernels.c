@@ -194,6 +194,27 @@ static bool activations_give_the_reference_bits(const test_subject *subject)
     return true;
 }
 
+static bool same_f64(double a, double b) { return memcmp(&a, &b, sizeof a) == 0 || (a != a && b != b); }
+
+static bool sums_over_a_vocabulary_give_the_reference_bits(const test_subject *subject)
+{
+    seed_random(16);
+    for (int turn = 0; turn < LENGTH(lengths) * DRAW_COUNT; turn++) {
+        int64_t n = lengths[turn / DRAW_COUNT];
+        draw how = (draw)(turn % DRAW_COUNT);
+        float *p = floats(n, how), *q = floats(n, how), top[2] = {-INFINITY, -INFINITY};
+        for (int64_t i = 0; i < n; i++) {
+            if (p[i] > top[0]) top[0] = p[i];
+            if (q[i] > top[1]) top[1] = q[i];
+        }
+        double total[2] = {(double)top[0] + 1.25, (double)top[1] + 0.75};
+        EXPECT(same_f64(ref()->exp_sum(p, n, top[0]), fast(subject)->exp_sum(p, n, top[0])));
+        EXPECT(same_f64(ref()->kl_sum(p, total[0], q, total[1], n), fast(subject)->kl_sum(p, total[0], q, total[1], n)));
+        free_all_guarded();
+    }
+    return true;
+}
+
 static bool functions_give_the_reference_bits(const test_subject *subject)
 {
     seed_random(6);
@@ -426,6 +447,7 @@ static void list_isa(lp_isa isa)
     if (isa == LP_ISA_REF) return;
     list("activations give the reference bits", activations_give_the_reference_bits, isa, NULL);
     list("functions give the reference bits", functions_give_the_reference_bits, isa, NULL);
+    list("sums over a vocabulary give the reference bits", sums_over_a_vocabulary_give_the_reference_bits, isa, NULL);
     list("rotations give the reference bits", rotations_give_the_reference_bits, isa, NULL);
     list("attention gives the reference bits", attention_gives_the_reference_bits, isa, NULL);
 }

@@ -4,6 +4,8 @@
 #include "kernel/vector/elementwise.h"
 #include "kernel/vector/attention.h"
 #include "kernel/vector/linear_f32.h"
+#include "kernel/avx2/v8.h"
+#include "kernel/vector/vocabulary.h"
 
 INLINE uint32_t reduce_max(__m256i x)
 {
@@ -66,5 +68,7 @@ void lp_kernels_init_avx2(lp_kernels *kernels)
     kernels->add = add;
     kernels->attention = attention;
     kernels->exp_f32 = exp_f32;
+    kernels->exp_sum = exp_sum;
+    kernels->kl_sum = kl_sum;
     kernels->dot_f32 = dot_f32;
 }

@@ -5,6 +5,8 @@
 #include "kernel/vector/elementwise.h"
 #include "kernel/vector/attention.h"
 #include "kernel/vector/linear_f32.h"
+#include "kernel/avx512/v8.h"
+#include "kernel/vector/vocabulary.h"
 
 static void quantize_i8(const float *x, int64_t k, const lp_act_row *row)
 {
@@ -49,5 +51,7 @@ void lp_kernels_init_avx512(lp_kernels *kernels)
     kernels->add = add;
     kernels->attention = attention;
     kernels->exp_f32 = exp_f32;
+    kernels->exp_sum = exp_sum;
+    kernels->kl_sum = kl_sum;
     kernels->dot_f32 = dot_f32;
 }

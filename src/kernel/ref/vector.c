@@ -72,6 +72,28 @@ static void exp_f32(const float *x, int64_t n, float *y)
     for (int64_t i = 0; i < n; i++) y[i] = lp_expf(x[i]);
 }
 
+static double tree8(const double lane[8])
+{
+    return ((lane[0] + lane[4]) + (lane[2] + lane[6])) + ((lane[1] + lane[5]) + (lane[3] + lane[7]));
+}
+
+static double exp_sum(const float *x, int64_t n, float max)
+{
+    double lane[8] = {0};
+    for (int64_t i = 0; i < n; i++) lane[i % 8] += lp_exp((double)x[i] - (double)max);
+    return tree8(lane);
+}
+
+static double kl_sum(const float *p, double total_p, const float *q, double total_q, int64_t n)
+{
+    double lane[8] = {0};
+    for (int64_t i = 0; i < n; i++) {
+        double a = (double)p[i] - total_p, b = (double)q[i] - total_q;
+        lane[i % 8] += lp_exp(a) * (a - b);
+    }
+    return tree8(lane);
+}
+
 void lp_ref_init_vector(lp_kernels *kernels)
 {
     kernels->dot_f32 = dot_f32;
@@ -80,4 +102,6 @@ void lp_ref_init_vector(lp_kernels *kernels)
     kernels->silu_mul = silu_mul;
     kernels->add = add;
     kernels->exp_f32 = exp_f32;
+    kernels->exp_sum = exp_sum;
+    kernels->kl_sum = kl_sum;
 }
