@@ -164,10 +164,12 @@ lp_status lp_gguf_array_f64(const lp_gguf_key *key, uint64_t index, double *valu
 lp_status lp_gguf_strings(const lp_gguf_key *key, lp_string *out)
 {
     if (key->element != LP_GGUF_STRING) return bad_element(key, "a string");
-    const uint8_t *p = key->raw; /* lengths were checked when the file was opened */
+    const uint8_t *p = key->raw, *end = p + key->n_raw;
     for (uint64_t i = 0; i < key->n_elements; i++) {
-        size_t n = (size_t)lp_read_u64(p);
-        out[i] = (lp_string){(const char *)p + 8, n};
+        /* Lengths were checked when the file was opened; one that another process changed since must not lead outside. */
+        uint64_t n = (size_t)(end - p) < 8 ? UINT64_MAX : lp_read_u64(p);
+        if (n > (size_t)(end - p) - 8) return bad_element(key, "an unchanged string");
+        out[i] = (lp_string){(const char *)p + 8, (size_t)n};
         p += 8 + n;
     }
     return LP_OK;

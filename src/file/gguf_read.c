@@ -295,10 +295,15 @@ static lp_status measure_directory(reader r, uint64_t *n_name_bytes)
     return LP_OK;
 }
 
-/* Shape, type and place of one tensor. end: where the data of the tensors before it ends, padded, from data_start. */
-static lp_status read_tensor(reader *r, lp_tensor *tensor, char *name, uint64_t *end)
+/* Shape, type and place of one tensor. end: where the data of the tensors before it ends, padded, from data_start. The
+ * entry was measured once; a file that another process rewrites meanwhile must not be trusted to be the same. */
+static lp_status read_tensor(reader *r, lp_tensor *tensor, char *name, const char *names_end, uint64_t *end)
 {
+    if (left(r) < 12) return bad(r, "", "the file changed while it was read");
     lp_string view = {(const char *)r->at + 8, (size_t)lp_read_u64(r->at)};
+    uint32_t n_dims = view.n > LP_GGUF_MAX_NAME || left(r) < 12 + view.n ? 0 : lp_read_u32(r->at + 8 + view.n);
+    if (n_dims < 1 || n_dims > 4 || view.n + 1 > (size_t)(names_end - name) || left(r) < 24 + view.n + 8 * (size_t)n_dims)
+        return bad(r, "", "the file changed while it was read");
     memcpy(name, view.data, view.n);
     name[view.n] = '\0';
     char item[LP_PRINTABLE];
@@ -306,7 +311,7 @@ static lp_status read_tensor(reader *r, lp_tensor *tensor, char *name, uint64_t 
     r->at += 8 + view.n;
 
     tensor->name = name;
-    tensor->n_dims = (int)lp_read_u32(r->at);
+    tensor->n_dims = (int)n_dims;
     r->at += 4;
     for (int i = 0; i < 4; i++) tensor->dim[i] = 1;
     for (int i = 0; i < tensor->n_dims; i++, r->at += 8) {
@@ -358,8 +363,8 @@ static lp_status read_directory(reader *r, uint64_t *data_end)
         return lp_fail_memory(gguf->n_tensors * sizeof *gguf->tensor + n_name_bytes, "the directory of a GGUF file");
     char *name = gguf->name_bytes;
     for (uint64_t i = 0; i < gguf->n_tensors; i++) {
-        LP_TRY(read_tensor(r, &gguf->tensor[i], name, data_end));
-        lp_string view = {name, strlen(name)};
+        LP_TRY(read_tensor(r, &gguf->tensor[i], name, gguf->name_bytes + n_name_bytes, data_end));
+        lp_string view = {name, strlen(name)}; /* up to a NUL, should one have appeared */
         uint32_t first;
         bool is_new;
         LP_TRY(lp_names_add(&gguf->tensor_names, view, &first, &is_new));
