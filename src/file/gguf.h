@@ -67,6 +67,10 @@ typedef struct lp_gguf_parts {
 lp_status lp_gguf_open_parts(lp_gguf_parts *parts, const char *name, lp_gguf **out);
 void lp_gguf_parts_free(lp_gguf_parts *parts);
 
+/* The whole of a split model from its first file, or the file itself if it is not split. Takes first over, also on
+ * error. */
+lp_status lp_gguf_join(lp_gguf *first, lp_gguf **out);
+
 /* Bytes of the file from `at` < its size on: *n is lowered to as many as lie together. What was put together reads as the
  * file that a writer would make of it. */
 const uint8_t *lp_gguf_bytes(const lp_gguf *gguf, uint64_t at, uint64_t *n);
