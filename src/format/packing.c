@@ -40,7 +40,7 @@ static const lp_layout layouts[] = {
     BUILT(iq4_nl, "iq4nl:32:f16@iq4_nl", 20, 25, 32, 18, true, F16, 0, -1),
     BUILT(iq3_s, "", 21, 26, 256, 110, false, F16, 0, -1),
     BUILT(iq2_s, "", 22, 28, 256, 82, false, F16, 0, -1),
-    BUILT(iq4_xs, "iq4nl:32:(i6:8:f16)@iq4_xs", 23, 30, 256, 136, false, F16, 0, -1),
+    BUILT(iq4_xs, "iq4nl:32:(i6:8:f16)@iq4_xs", 23, 30, 256, 136, true, F16, 0, -1),
     BYTES_ONLY("i8", "", 24, -1, 1, 1, NONE, -1, -1),
     BYTES_ONLY("i16", "", 25, -1, 1, 2, NONE, -1, -1),
     BYTES_ONLY("i32", "", 26, -1, 1, 4, NONE, -1, -1),
@@ -48,12 +48,12 @@ static const lp_layout layouts[] = {
     BYTES_ONLY("f64", "", 28, -1, 1, 8, F64, 0, -1),
     BUILT(iq1_m, "", 29, 31, 256, 56, false, IQ1M, 48, -1),
     FLOATS(bf16, 30, 32, 2, BF16),
-    BUILT(tq1_0, "t:256:f16@tq1_0", 34, 36, 256, 54, false, F16, 52, -1),
-    BUILT(tq2_0, "t:256:f16@tq2_0", 35, 37, 256, 66, false, F16, 64, -1),
+    BUILT(tq1_0, "t:256:f16@tq1_0", 34, 36, 256, 54, true, F16, 52, -1),
+    BUILT(tq2_0, "t:256:f16@tq2_0", 35, 37, 256, 66, true, F16, 64, -1),
     BUILT(mxfp4, "e2m1uz:32:e8m0@mxfp4", 39, 38, 32, 17, true, E8M0, 0, -1),
-    BUILT(nvfp4, "e2m1uz:16:ue4m3@nvfp4", 40, 39, 64, 36, false, NONE, -1, -1),
-    BUILT(q1_0, "b1:128:f16@q1_0", 41, 40, 128, 18, false, F16, 0, -1),
-    BUILT(q2_0, "", 42, 41, 64, 18, false, F16, 0, -1),
+    BUILT(nvfp4, "e2m1uz:16:ue4m3@nvfp4", 40, 39, 64, 36, true, NONE, -1, -1),
+    BUILT(q1_0, "b1:128:f16@q1_0", 41, 40, 128, 18, true, F16, 0, -1),
+    BUILT(q2_0, "", 42, 41, 64, 18, true, F16, 0, -1),
 };
 
 enum { N_LAYOUTS = sizeof layouts / sizeof layouts[0] };

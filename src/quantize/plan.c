@@ -18,6 +18,8 @@ static const struct {
     const char *from, *to;
 } fallbacks[] = {
     {"q2_k", "iq4_nl"}, {"q3_k", "iq4_nl"}, {"tq1_0", "iq4_nl"}, {"tq2_0", "iq4_nl"}, {"iq4_xs", "iq4_nl"},
+    {"iq1_s", "iq4_nl"}, {"iq1_m", "iq4_nl"}, {"iq2_xxs", "iq4_nl"}, {"iq2_xs", "iq4_nl"}, {"iq2_s", "iq4_nl"},
+    {"iq3_xxs", "iq4_nl"}, {"iq3_s", "iq4_nl"}, {"q2_0", "iq4_nl"}, {"q1_0", "iq4_nl"}, {"nvfp4", "mxfp4"},
     {"q4_k", "q5_0"},   {"q5_k", "q5_1"},   {"q6_k", "q8_0"},
 };
 
@@ -136,6 +138,15 @@ static lp_status plan_tensor(const lp_gguf *source, const lp_quantize_options *o
     }
     row->n_bytes = (uint64_t)lp_packing_row_bytes(row->packing, tensor->dim[0]) * (uint64_t)lp_tensor_rows(tensor);
     if (!step->copy) LP_TRY(find_importance(source, options, row->packing, step));
+    if (!step->copy && !step->importance && lp_encode_needs_importance(row->packing, options->search)) {
+        lp_fail(LP_USAGE, "%s: %s: format %s needs importance, and there %s", lp_gguf_path(source), tensor->name, row->packing->name,
+                options->stats ? "is none for this tensor in the statistics" : "are no statistics");
+        return lp_hint(LP_USAGE, options->stats ? "Give this tensor another format: --tensor '%s=q4_k'."
+                                                : "Make them with 'lowp calibrate' and pass them with --stats (first was %s).", tensor->name);
+    }
+    if (!step->copy && !lp_encode_has_search(row->packing, options->search))
+        return lp_fail(LP_USAGE, "%s: %s: %s cannot be written by plain rounding: leave out --recipe rtn", lp_gguf_path(source),
+                       tensor->name, row->packing->name);
     row->importance = step->importance != NULL;
     return LP_OK;
 }

@@ -25,6 +25,8 @@ static const struct {
     {"q5_1", 0x42e63057, 0x867e9027}, {"q8_0", 0x76f5277e, 0x76f5277e}, {"mxfp4", 0xa4996ed4, 0xa4996ed4},
     {"q2_k", 0x2809a175, 0x3454b62b}, {"q3_k", 0xf843cdaa, 0x386b72b5}, {"q4_k", 0xc865c74b, 0x890e4ab1},
     {"q5_k", 0xfedef475, 0x28b6461d}, {"q6_k", 0xc6c6e060, 0x950272ff}, {"iq4_nl", 0x6d6af2f1, 0xc4b919ac},
+    {"iq4_xs", 0x4ebdf719, 0xe76549a4}, {"nvfp4", 0xb2af2613, 0xb2af2613}, {"tq1_0", 0x05d040d2, 0x05d040d2},
+    {"tq2_0", 0x94808f34, 0x94808f34}, {"q1_0", 0x06079bd9, 0x06079bd9}, {"q2_0", 0x02e096d4, 0x02e096d4},
 };
 enum { N_FORMATS = sizeof reference / sizeof reference[0] };
 
