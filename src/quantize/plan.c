@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "quantize/encode.h"
 #include "quantize/glob.h"
+#include "quantize/mixture.h"
 
 enum { FALLBACK_TEXT = 128 };
 
@@ -70,11 +71,8 @@ static lp_status check_rule(const lp_gguf *source, const lp_tensor_rule *rule)
     return nearest ? lp_hint(LP_USAGE, "The nearest name is %s.", nearest->name) : LP_USAGE;
 }
 
-static lp_status check_options(const lp_gguf *source, const lp_quantize_options *options)
+static lp_status check_rules(const lp_gguf *source, const lp_quantize_options *options)
 {
-    if (!options->packing) return lp_fail(LP_USAGE, "%s: no format was named", lp_gguf_path(source));
-    if (!options->packing->can_encode)
-        return lp_fail(LP_USAGE, "%s: this format cannot be encoded", options->packing->name);
     for (int i = 0; i < options->n_rules; i++) {
         const lp_tensor_rule *rule = &options->rules[i];
         if (!rule->packing->can_encode)
@@ -84,13 +82,22 @@ static lp_status check_options(const lp_gguf *source, const lp_quantize_options 
     return LP_OK;
 }
 
-static const lp_packing *wanted_packing(const lp_quantize_options *options, const lp_tensor *tensor)
+static lp_status check_options(const lp_gguf *source, const lp_quantize_options *options)
+{
+    if (options->mixture) return check_rules(source, options);
+    if (!options->packing) return lp_fail(LP_USAGE, "%s: no format was named", lp_gguf_path(source));
+    if (!options->packing->can_encode)
+        return lp_fail(LP_USAGE, "%s: this format cannot be encoded", options->packing->name);
+    return check_rules(source, options);
+}
+
+static const lp_packing *wanted_packing(const lp_gguf *source, const lp_quantize_options *options, const lp_tensor *tensor)
 {
     if (is_number_array(tensor->packing)) return tensor->packing;
     if (is_vector(tensor)) return lp_packing_by_name("f32");
     for (int i = 0; i < options->n_rules; i++)
         if (lp_glob_match(options->rules[i].glob, tensor->name)) return options->rules[i].packing;
-    return options->packing;
+    return options->mixture ? lp_mixture_choose(options->mixture, source, tensor) : options->packing;
 }
 
 /* ---- importance -------------------------------------------------------------------------------------------------- */
@@ -123,7 +130,7 @@ static lp_status plan_tensor(const lp_gguf *source, const lp_quantize_options *o
     row->n_dims = tensor->n_dims;
     memcpy(row->dim, tensor->dim, sizeof row->dim);
     row->source = tensor->packing;
-    const lp_packing *wanted = wanted_packing(options, tensor);
+    const lp_packing *wanted = wanted_packing(source, options, tensor);
     row->packing = wanted;
     if (tensor->dim[0] % wanted->n_values != 0) {
         row->packing = fall_back(wanted, tensor->dim[0]);
@@ -198,7 +205,8 @@ char *lp_quantize_recipe(const lp_quantize_options *options)
     size_t n;
     FILE *out = open_memstream(&text, &n);
     if (!out) return NULL;
-    fprintf(out, "%s %s", options->search == LP_SEARCH_RTN ? "rtn" : "reference", options->packing->name);
+    fprintf(out, "%s %s", options->search == LP_SEARCH_RTN ? "rtn" : "reference",
+            options->mixture ? lp_mixture_name(options->mixture) : options->packing->name);
     for (int i = 0; i < options->n_rules; i++)
         fprintf(out, "; %s=%s", options->rules[i].glob, options->rules[i].packing->name);
     if (fclose(out) != 0) {
