@@ -229,7 +229,7 @@ int32_t lp_graph_weight_rows(lp_graph *graph, const lp_tensor *tensor, int64_t f
     *t = view;
     graph->view = array;
     graph->view[graph->n_views++] = t;
-    return lp_graph_weight(graph, t);
+    return add_value(graph, (lp_value){.role = LP_ROLE_WEIGHT, .tensor = t, .producer = -1, .alias = -1});
 }
 
 bool lp_op_reads_matrix(const lp_op *op, int32_t value)
