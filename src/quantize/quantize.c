@@ -373,8 +373,8 @@ static lp_status write_file(job *j, const lp_quantize_step *steps, const provena
 static lp_status run(job *j, const char *path, const lp_quantize_step *steps, provenance *p)
 {
     const lp_quantize_options *options = j->options;
-    p->has_file_type = options->packing->file_type >= 0;
-    p->file_type = (uint32_t)options->packing->file_type;
+    p->has_file_type = options->mixture || options->packing->file_type >= 0;
+    p->file_type = options->mixture ? lp_mixture_file_type(options->mixture) : (uint32_t)options->packing->file_type;
     p->requantized = j->result->requantized;
     p->stats_sha256 = options->stats ? lp_stats_sha256(options->stats) : "";
     p->recipe = lp_quantize_recipe(options);
