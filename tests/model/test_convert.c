@@ -364,6 +364,18 @@ static void known_pre_tokenizers_come_back_under_their_names(void **state)
 
 /* ---- shards ------------------------------------------------------------------------------------------------------ */
 
+static void a_split_that_fails_leaves_no_part_behind(void **state)
+{
+    (void)state;
+    lp_convert_result r;
+    write_gguf(test_path("w.gguf"), "f16");
+    write_whole(test_path("p-00003-of-00003.gguf"), "mine", 4);
+    refused(lp_convert(test_path("w.gguf"), test_path("p.gguf"), &(lp_convert_options){.shard_bytes = 16000}, NULL, &r), LP_USAGE, "exists");
+    assert_int_not_equal(access(test_path("p-00001-of-00003.gguf"), F_OK), 0);
+    assert_int_not_equal(access(test_path("p-00002-of-00003.gguf"), F_OK), 0);
+    assert_int_equal(access(test_path("p-00003-of-00003.gguf"), F_OK), 0);
+}
+
 static void split_files_are_joined_to_the_same_model(void **state)
 {
     (void)state;
@@ -451,6 +463,7 @@ int main(void)
         cmocka_unit_test(llama3_scaling_becomes_the_cards_factors),
         cmocka_unit_test(what_a_folder_cannot_hold_is_refused_by_name),
         cmocka_unit_test(known_pre_tokenizers_come_back_under_their_names),
+        cmocka_unit_test(a_split_that_fails_leaves_no_part_behind),
         cmocka_unit_test(split_files_are_joined_to_the_same_model),
         cmocka_unit_test(edits_in_place_change_nothing_else),
         cmocka_unit_test(edits_that_are_wrong_are_refused),
