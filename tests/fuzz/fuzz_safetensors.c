@@ -39,7 +39,7 @@ static void round_trip(const lp_safetensors *f)
         n_data += t->n_bytes;
     }
     if (fits) {
-        require(lp_safetensors_header(d, f->n, &header, &n_header) == LP_OK, "a header");
+        require(lp_safetensors_header(d, f->n, "", &header, &n_header) == LP_OK, "a header");
         uint8_t *file = malloc(n_header + n_data);
         require(file != NULL, "memory");
         memcpy(file, header, n_header);

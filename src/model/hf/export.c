@@ -134,6 +134,23 @@ static lp_status read_heads(exporter *x)
     return LP_OK;
 }
 
+static void put_notes(const lp_gguf *gguf, lp_json_text *out)
+{
+    for (int64_t i = 0; i < lp_gguf_key_count(gguf); i++) {
+        const lp_gguf_key *key = lp_gguf_key_at(gguf, i);
+        lp_string value;
+        if (key->type != LP_GGUF_STRING || !lp_hf_is_note(key->key) || lp_gguf_strings(key, &value) != LP_OK) continue;
+        if (key->key.n > 256) continue; /* nobody's */
+        char name[300];
+        int n = snprintf(name, sizeof name, "gguf.%.*s", (int)key->key.n, key->key.data);
+        lp_json_puts(out, ",");
+        lp_json_quote(out, name, (size_t)n);
+        lp_json_puts(out, ":");
+        lp_json_quote(out, value.data, value.n);
+    }
+    lp_json_put(out, "", 1);
+}
+
 /* Everything but the tensors' bytes. */
 static lp_status prepare(exporter *x)
 {
@@ -155,7 +172,11 @@ static lp_status prepare(exporter *x)
     bool tied = !lp_gguf_find_tensor(x->gguf, "output.weight");
     LP_TRY(lp_hf_write_config(x->gguf, x->architecture, tied, x->dtype ? x->dtype : "float32", &x->text[3]));
     LP_TRY(lp_hf_write_tokenizer(x->gguf, &x->text[1], &x->text[2]));
-    LP_TRY(lp_safetensors_header(x->declared, x->n, &header, &n));
+    lp_json_text notes = {0};
+    put_notes(x->gguf, &notes);
+    lp_status status = notes.failed ? lp_fail_memory(notes.n, "metadata") : lp_safetensors_header(x->declared, x->n, notes.data, &header, &n);
+    free(notes.data);
+    LP_TRY(status);
     x->text[0] = (lp_json_text){.data = header, .n = n};
     for (int i = 0; i < N_FILES; i++)
         if (x->text[i].failed) return lp_fail_memory(x->text[i].n, file_names[i]);
