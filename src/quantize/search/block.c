@@ -154,6 +154,8 @@ static const lp_block_encoder encoders[] = {
     {"iq2_s", LP_IMPORTANCE_USED, lp_encode_iq2_s, NULL},
     {"iq2_xs", LP_IMPORTANCE_NEEDED, lp_encode_iq2_xs, NULL},
     {"iq2_xxs", LP_IMPORTANCE_NEEDED, lp_encode_iq2_xxs, NULL},
+    {"iq1_m", LP_IMPORTANCE_USED, lp_encode_iq1_m, NULL},
+    {"iq1_s", LP_IMPORTANCE_NEEDED, lp_encode_iq1_s, NULL},
     {"q2_0", LP_IMPORTANCE_UNUSED, encode_q2_0, encode_q2_0},
 };
 
