@@ -158,7 +158,8 @@ static void fit_sub(const lp_book *book, int n, const float *x, const float *w, 
     f->largest = f->largest > c.scale ? f->largest : c.scale;
 }
 
-static void fit_block(const float *x, const float *importance, int n, bool halves, float floor, fit *f)
+/* False for values far beyond what an f16 scale reaches: sums would overflow in the search. */
+static bool fit_block(const float *x, const float *importance, int n, bool halves, float floor, fit *f)
 {
     const lp_book *book = lp_book_get(LP_BOOK_IQ1);
     memset(f, 0, sizeof *f);
@@ -166,18 +167,20 @@ static void fit_block(const float *x, const float *importance, int n, bool halve
     for (int b = 0; b < VALUES / n; b++) {
         float most = 0.0f;
         for (int i = 0; i < n; i++) most = most > fabsf(x[b * n + i]) ? most : fabsf(x[b * n + i]);
+        if (most > 0x1p27f) return false;
         if (most < floor) continue;
         fit_sub(book, n, x + b * n, f->w + b * n, halves, f, b);
     }
-    if (!(f->largest > 0.0f)) return;
+    if (!(f->largest > 0.0f)) return true;
     float inverse = 1.0f / (f->largest / 15.0f);
     for (int b = 0; b < VALUES / n; b++) f->code[b] = (uint8_t)clamp(nearest(0.5f * (inverse * f->scale[b] - 1.0f)), 0, 7);
+    return true;
 }
 
 bool lp_encode_iq1_s(const float *x, const float *importance, uint8_t *block)
 {
     fit f;
-    fit_block(x, importance, 32, false, 1e-12f, &f);
+    if (!fit_block(x, importance, 32, false, 1e-12f, &f)) return false;
     for (int b = 0; b < 8; b++) {
         unsigned word = 0;
         for (int g = 0; g < 4; g++) {
@@ -200,7 +203,7 @@ bool lp_encode_iq1_m(const float *x, const float *importance, uint8_t *block)
     fit f;
     float d = 0.0f, xq = 0.0f, qq = 0.0f;
     bool any;
-    fit_block(x, importance, 16, true, 1e-7f, &f);
+    if (!fit_block(x, importance, 16, true, 1e-7f, &f)) return false;
     any = f.largest > 0.0f;
     if (any) {
         d = f.largest / 15.0f;
