@@ -6,7 +6,9 @@
 
 #include "base/fail.h"
 #include "base/function.h"
+#include "file/gguf.h"
 #include "model/embedded.h"
+#include "model/hf/hf.h"
 
 /* Rows of the builder. */
 static const lp_architecture architectures[] = {
@@ -193,7 +195,11 @@ lp_status lp_container_open(const char *path, lp_gguf **out)
 {
     if (strcmp(path, "embedded") == 0)
         return lp_gguf_open_memory(lp_embedded_model, lp_embedded_model_size(), "embedded", out);
-    return lp_gguf_open(path, out);
+    if (lp_hf_is_folder(path)) return lp_hf_open(path, out);
+    lp_gguf *first;
+    *out = NULL;
+    LP_TRY(lp_gguf_open(path, &first));
+    return lp_gguf_join(first, out);
 }
 
 lp_status lp_model_open(const char *path, lp_model **out)
