@@ -139,6 +139,8 @@ static inline void search_divided(const lp_scale_search *s, int n, const lanes *
     static const int32_t none_off[LP_LANES];
     lanes extreme, magnitude, i;
     find_extreme(n, x, extreme, magnitude);
+    for (int j = 0; j < n; j++) /* a NaN, of a sum that overflowed, is for the caller to refuse */
+        for (int l = 0; l < LP_LANES; l++) extreme[l] = x[j][l] == x[j][l] ? extreme[l] : x[j][l];
     for (int l = 0; l < LP_LANES; l++) {
         scale[l] = extreme[l] / s->span;
         i[l] = scale[l] != 0.0f ? 1.0f / scale[l] : 0.0f;
