@@ -4,10 +4,12 @@
 #include <stdlib.h>
 
 #include "../model/mini_vocabulary.h"
+#include "model/tokenizer/split_stages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const char *const pre[] = {"gpt-2", "smollm", "llama-bpe", "qwen2", "dbrx", "qwen35", "glm4", "ufakzeka"};
+static const char *const pre[] = {"gpt-2", "smollm", "llama-bpe", "qwen2", "dbrx", "qwen35", "glm4", "ufakzeka",
+                                  "tekken", "gpt-4o", "falcon", "deepseek-llm", "deepseek-coder", "deepseek-v3"};
 enum { N_PRE = sizeof pre / sizeof *pre, LONGEST = 400 }; /* merging the plain way is quadratic */
 
 static void require(int holds, const char *what)
@@ -78,8 +80,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         }
         size_t end = at;
         while (end < length && !owner[end]) end++;
+        lp_split_walk walk = {.split = t->split, .text = clean, .at = at, .n = end};
         while (at < end) {
-            size_t next = lp_split_next(t->split, clean, at, end);
+            size_t next = lp_split_walk_next(&walk);
             require(next > at && next <= end, "a piece");
             require(next == end || (clean[next] & 0xc0) != 0x80, "a piece that ends within a character");
             size_t n_word = plain_word(source, clean + at, next - at, ids_of_word, characters, pieces);

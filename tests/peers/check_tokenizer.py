@@ -23,6 +23,7 @@ import importlib.util
 import os
 import random
 import sys
+import tempfile
 
 
 class Ours:
@@ -100,6 +101,16 @@ GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN35 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 PATTERNS = {"gpt-2": [GPT2], "mpt": [GPT2], "llama-bpe": [LLAMA3], "qwen2": [LLAMA3.replace("{1,3}", "")], "qwen35": [QWEN35]}
+WORDS = r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+CONTRACTION|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*CONTRACTION"
+REST = r"|\p{N}NUMBERS| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+PATTERNS["tekken"] = [WORDS.replace("CONTRACTION", "") + REST.replace("NUMBERS", "")]
+PATTERNS["gpt-4o"] = [WORDS.replace("CONTRACTION", "(?i:'s|'t|'re|'ve|'m|'ll|'d)?") + REST.replace("NUMBERS", "{1,3}")]
+PATTERNS["falcon"] = [r"[\p{P}\$\+<=>\^~\|`]+", GPT2, "[0-9][0-9][0-9]"]
+PATTERNS["deepseek-coder"] = ["[\r\n]", r"\s?\p{L}+", r"\s?\p{P}+", "[一-龥ࠀ-一가-\ud7ff]+", r"\p{N}"]
+PATTERNS["deepseek-v3"] = [r"\p{N}{1,3}", "[一-龥\u3040-\u309f\u30a0-\u30ff]+",
+                           r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"]
+# Patterns without a published vocabulary: checked with the tokenizers library over that of GPT-2.
+BORROWED = ("tekken", "gpt-4o", "deepseek-v3")
 PATTERNS.update({name: [r"\p{N}", GPT2] for name in ("smollm", "starcoder", "refact", "command-r")})
 
 
@@ -127,7 +138,7 @@ class Library:
         self.comparable = pre in PATTERNS and not any(types.parts[i][0] == 4 for i in types.data)
         if not self.comparable:
             return
-        self.tokenizer = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges, ignore_merges=pre == "llama-bpe"))
+        self.tokenizer = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges, ignore_merges=pre in ("llama-bpe", "tekken")))
         self.tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
             [pre_tokenizers.Split(Regex(p), "isolated") for p in PATTERNS[pre]] + [pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
 
@@ -254,6 +265,25 @@ def compare_library(name, path, ours, n_strings):
     return wrong
 
 
+def borrowed(path, pre, folder):
+    """A copy of a vocabulary that states another pre-tokenizer."""
+    import gguf
+    fields = gguf.GGUFReader(path).fields
+    out = os.path.join(folder, pre + ".gguf")
+    w = gguf.GGUFWriter(out, "llama")
+    w.add_tokenizer_model("gpt2")
+    w.add_tokenizer_pre(pre)
+    for key, add in (("tokens", w.add_token_list), ("merges", w.add_token_merges)):
+        f = fields["tokenizer.ggml." + key]
+        add([bytes(f.parts[i]).decode() for i in f.data])
+    f = fields["tokenizer.ggml.token_type"]
+    w.add_token_types([int(f.parts[i][0]) for i in f.data])
+    w.write_header_to_file()
+    w.write_kv_data_to_file()
+    w.close()
+    return out
+
+
 def published(path, ours):
     cases = open(path + ".inp", encoding="utf-8", newline="").read().split("\n__ggml_vocab_test__\n")
     wanted = open(path + ".out").read().split("\n")
@@ -302,6 +332,13 @@ def main():
             wrong += published(path, ours)
         wrong += compare(os.path.basename(path), ours, Theirs(path), o.strings)
         wrong += compare_library(os.path.basename(path), path, ours, o.strings)
+    gpt2 = os.path.join(o.vocabularies or "", "ggml-vocab-gpt-2.gguf")
+    if os.path.exists(gpt2):
+        with tempfile.TemporaryDirectory() as folder:
+            for pre in BORROWED:
+                path = borrowed(gpt2, pre, folder)
+                wrong += compare_library(pre, path, Ours(o.library, path), o.strings)
+                checked += 1
     print(f"{checked} vocabularies, {wrong} differences")
     return 1 if wrong or not checked else 0
 

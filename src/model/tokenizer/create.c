@@ -156,7 +156,7 @@ static lp_status choose_split(lp_tokenizer *t, const lp_tokenizer_source *source
     if (!pre.n || is_text(pre, "default")) pre = (lp_string){"gpt-2", 5};
     t->split = lp_split_find(pre.data, pre.n);
     if (t->split) return LP_OK;
-    char names[1024];
+    char names[2048];
     lp_split_names(names, sizeof names);
     lp_fail(LP_UNSUPPORTED, "%s: tokenizer.ggml.pre: pre-tokenizer \"%.*s\" is not known", source->name, shown(pre), pre.data);
     return lp_hint(LP_UNSUPPORTED, "known ones: %s", names);

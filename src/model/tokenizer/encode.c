@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "model/tokenizer/split_stages.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/unicode.h"
 
@@ -92,10 +93,10 @@ static lp_status encode_plain(session *s, size_t at, size_t end)
         s->after_special = false;
         return lp_spm_encode(&t->spm, &s->spm, s->text + at, end - at, space_before, &s->out);
     }
-    while (at < end) {
-        size_t next = lp_split_next(t->split, s->text, at, end);
-        LP_TRY(encode_word(s, at, next));
-        at = next;
+    lp_split_walk walk = {.split = t->split, .text = s->text, .at = at, .n = end};
+    while (walk.at < end) {
+        size_t begin = walk.at;
+        LP_TRY(encode_word(s, begin, lp_split_walk_next(&walk)));
     }
     return LP_OK;
 }

@@ -22,6 +22,9 @@ _Static_assert(LP_CATEGORY_COUNT == 32, "a set of categories is a uint32_t");
 #define LP_LETTERS (LP_SET(LP_LU) | LP_SET(LP_LL) | LP_SET(LP_LT) | LP_SET(LP_LM) | LP_SET(LP_LO)) /* \p{L} */
 #define LP_MARKS (LP_SET(LP_MN) | LP_SET(LP_MC) | LP_SET(LP_ME))                                   /* \p{M} */
 #define LP_NUMBERS (LP_SET(LP_ND) | LP_SET(LP_NL) | LP_SET(LP_NO))                                 /* \p{N} */
+#define LP_PUNCTUATION \
+    (LP_SET(LP_PC) | LP_SET(LP_PD) | LP_SET(LP_PS) | LP_SET(LP_PE) | LP_SET(LP_PI) | LP_SET(LP_PF) | LP_SET(LP_PO)) /* \p{P} */
+#define LP_SYMBOLS (LP_SET(LP_SM) | LP_SET(LP_SC) | LP_SET(LP_SK) | LP_SET(LP_SO)) /* \p{S} */
 #define LP_NEWLINES LP_SET(LP_NEWLINE)                                                             /* [\r\n] */
 #define LP_SPACES \
     (LP_SET(LP_ZS) | LP_SET(LP_ZL) | LP_SET(LP_ZP) | LP_NEWLINES | LP_SET(LP_CONTROL_SPACE)) /* \s */
