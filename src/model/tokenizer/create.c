@@ -29,6 +29,14 @@ static const char *const end_texts[] = {
     "<reponame>", "<|file_sep|>",
 };
 
+/* Before, between and behind the parts of fill-in-the-middle: control, whatever the file says. */
+static const char *const middle_texts[] = {
+    "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<\uff5cfim\u2581begin\uff5c>", "<PRE>", "\u2581<PRE>",
+    "<|code_prefix|>", "<|prefix|>", "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<\uff5cfim\u2581hole\uff5c>",
+    "<SUF>", "\u2581<SUF>", "<|code_suffix|>", "<|suffix|>", "<|fim_middle|>", "<fim-middle>", "<fim_middle>",
+    "<\uff5cfim\u2581end\uff5c>", "<MID>", "\u2581<MID>", "<|code_middle|>", "<|middle|>",
+};
+
 static int32_t find_text(const lp_vocabulary *vocabulary, const char *text)
 {
     return lp_vocabulary_find(vocabulary, text, strlen(text));
@@ -47,6 +55,10 @@ static void mark_ends(lp_tokenizer *t, const lp_tokenizer_source *source)
         t->ends_generation[id] = true;
         t->type[id] = LP_TOKEN_CONTROL;
     }
+    for (size_t i = 0; i < sizeof middle_texts / sizeof *middle_texts; i++) {
+        int32_t id = find_text(&t->vocabulary, middle_texts[i]);
+        if (id >= 0) t->type[id] = LP_TOKEN_CONTROL;
+    }
     /* Where <|return|> and <|call|> end an answer, <|end|> only ends one of its messages. */
     int32_t end = find_text(&t->vocabulary, "<|end|>");
     if (end >= 0 && end != t->eos && find_text(&t->vocabulary, "<|return|>") >= 0 &&
@@ -57,6 +69,16 @@ static void mark_ends(lp_tokenizer *t, const lp_tokenizer_source *source)
 static bool is_special(uint8_t type)
 {
     return type == LP_TOKEN_CONTROL || type == LP_TOKEN_UNKNOWN || type == LP_TOKEN_USER_DEFINED;
+}
+
+/* Phi-3's special tokens take the white space behind them along, which its files do not say; it is known by their name. */
+static bool takes_space(const lp_tokenizer *t, int32_t id)
+{
+    static const char *const keep[] = {"<unk>", "<s>", "<|endoftext|>"};
+    if (!is_special(t->type[id])) return false;
+    for (size_t i = 0; i < sizeof keep / sizeof *keep; i++)
+        if (id == find_text(&t->vocabulary, keep[i])) return false;
+    return true;
 }
 
 /* Byte that "<0xXX>" names; -1: another text. */
@@ -251,6 +273,11 @@ static lp_status fill(lp_tokenizer *t, const lp_tokenizer_source *source)
     if (!t->type || !t->ends_generation) return LP_RESOURCE;
     for (size_t i = 0; i < n; i++) t->type[i] = source->types ? (uint8_t)source->types[i] : LP_TOKEN_NORMAL;
     mark_ends(t, source);
+    if (source->special_take_space) {
+        t->takes_space = lp_arena_alloc_array(&t->arena, n, sizeof *t->takes_space);
+        if (!t->takes_space) return LP_RESOURCE;
+        for (int32_t id = 0; id < source->n_tokens; id++) t->takes_space[id] = takes_space(t, id);
+    }
     LP_TRY(decode_tokens(t));
     return build_special(t);
 }
@@ -330,7 +357,8 @@ bool lp_tokenizer_equal(const lp_tokenizer *a, const lp_tokenizer *b)
 {
     if (a->kind != b->kind || a->vocabulary.n != b->vocabulary.n || a->split != b->split || a->merges.n != b->merges.n ||
         a->adds_bos != b->adds_bos || (a->adds_bos && a->bos != b->bos) || a->adds_eos != b->adds_eos ||
-        (a->adds_eos && a->eos != b->eos) || a->adds_space != b->adds_space)
+        (a->adds_eos && a->eos != b->eos) || a->adds_space != b->adds_space ||
+        !a->takes_space != !b->takes_space)
         return false;
     for (int32_t id = 0; id < a->vocabulary.n; id++) {
         lp_string x = a->vocabulary.text[id], y = b->vocabulary.text[id];

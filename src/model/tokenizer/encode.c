@@ -119,6 +119,8 @@ static lp_status encode_text(session *s, bool parse_special)
         s->out.id[s->out.n++] = match.id;
         s->after_special = true;
         at = match.end;
+        if (s->tokenizer->takes_space && s->tokenizer->takes_space[match.id])
+            while (at < s->n_text && strchr(" \t\n\v\f\r", s->text[at]) && s->text[at]) at++;
     }
     lp_special_walk_end(&walk);
     return status;

@@ -1,5 +1,6 @@
 /* The tokenizer.ggml.* keys of a GGUF file. Card: runtime/tokenizers. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "base/fail.h"
@@ -80,6 +81,18 @@ static lp_status read_named(const lp_gguf *gguf, size_t n_tokens, lp_tokenizer_k
     return LP_OK;
 }
 
+/* Whether general.name speaks of Phi-3. */
+static bool is_phi3(const lp_gguf *gguf)
+{
+    lp_string name = {0};
+    char text[64];
+    if (!lp_gguf_find(gguf, "general.name") || lp_gguf_get_string(gguf, "general.name", false, &name) != LP_OK) return false;
+    size_t n = name.n < sizeof text - 1 ? name.n : sizeof text - 1;
+    for (size_t i = 0; i < n; i++) text[i] = (char)(name.data[i] >= 'A' && name.data[i] <= 'Z' ? name.data[i] | 0x20 : name.data[i]);
+    text[n] = 0;
+    return strstr(text, "phi-3") || strstr(text, "phi3");
+}
+
 /* *value stays where the key is absent. */
 static lp_status read_bool(const lp_gguf *gguf, const char *key, int *value)
 {
@@ -115,6 +128,7 @@ static lp_status read_keys(const lp_gguf *gguf, arrays *a, lp_tokenizer **out)
     LP_TRY(read_bool(gguf, "tokenizer.ggml.add_eos_token", &adds_eos));
     LP_TRY(read_bool(gguf, "tokenizer.ggml.add_space_prefix", &source.adds_space));
     source.adds_eos = adds_eos;
+    source.special_take_space = is_phi3(gguf);
     source.scores = a->scores;
     source.tokens = a->tokens;
     source.n_tokens = (int32_t)n_tokens;

@@ -37,6 +37,7 @@ struct lp_tokenizer {
     int32_t byte_id[256];  /* token of each byte; -1: none */
     size_t max_token;      /* bytes of the longest token's text */
     int32_t bos, eos, unknown; /* -1: none */
+    bool *takes_space;       /* [n] white space behind a special token goes with it; NULL: none */
     bool adds_bos, adds_eos;
     bool adds_space;         /* a space before text at the start and after a special token */
     lp_special special;      /* control, unknown and user-defined texts */
@@ -63,6 +64,7 @@ typedef struct lp_tokenizer_source {
     int32_t named[LP_NAMED_COUNT];
     int adds_bos;            /* 0, 1; -1: as the pre-tokenizer's family does */
     bool adds_eos;
+    bool special_take_space; /* most special tokens take white space behind them along */
     int adds_space;          /* 0, 1; -1: llama does */
 } lp_tokenizer_source;
 
