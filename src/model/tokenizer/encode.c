@@ -93,6 +93,7 @@ static lp_status encode_plain(session *s, size_t at, size_t end)
         s->after_special = false;
         return lp_spm_encode(&t->spm, &s->spm, s->text + at, end - at, space_before, &s->out);
     }
+    if (t->kind == LP_TOKENIZER_WORDPIECE) return lp_wordpiece_encode(&t->wordpiece, s->text + at, end - at, &s->out);
     lp_split_walk walk = {.split = t->split, .text = s->text, .at = at, .n = end};
     while (walk.at < end) {
         size_t begin = walk.at;

@@ -38,6 +38,13 @@ static inline uint32_t lp_category_set(uint32_t code_point)
     return LP_SET(lp_category_of[(size_t)lp_category_block[code_point >> 8] * 256 + (code_point & 255)]);
 }
 
+/* A code point that becomes others; 0 in `to`: no more. Sorted by `from`. */
+typedef struct lp_mapping {
+    uint32_t from, to[3];
+} lp_mapping;
+extern const lp_mapping lp_unaccented[], lp_lower[];
+extern const size_t lp_n_unaccented, lp_n_lower;
+
 /* Bytes of the well-formed UTF-8 sequence at text[0..n), n >= 1; 0 if there is none: a lone continuation byte, a
  * truncated or overlong sequence, a surrogate, a code point above U+10FFFF. */
 size_t lp_utf8_length(const uint8_t *text, size_t n);
