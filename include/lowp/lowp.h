@@ -4,6 +4,7 @@
 
 #include <lowp/bench.h>
 #include <lowp/calibrate.h>
+#include <lowp/chat.h>
 #include <lowp/format.h>
 #include <lowp/gguf.h>
 #include <lowp/isa.h>
