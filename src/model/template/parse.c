@@ -245,7 +245,7 @@ static void advance(parser *p)
         if (strchr("([{", **o) && (*o)[1] == 0) p->open++;
         if (strchr(")]}", **o) && (*o)[1] == 0 && --p->open < 0) wrong(p, p->token.at, "a bracket that was not opened");
     }
-    p->dot = p->token.kind == OPERATOR && *p->token.text.data == '.';
+    p->dot = !p->status && p->token.kind == OPERATOR && *p->token.text.data == '.';
 }
 
 static bool is(const parser *p, token_kind kind, const char *s)
