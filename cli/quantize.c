@@ -15,7 +15,7 @@ static const char *const recipe_names[] = {"reference", "rtn", NULL};
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
-static void print_json(const quantize_options *options, const lp_gguf *source, const lp_packing *packing,
+static void print_json(const quantize_options *options, const lp_gguf *source, const char *format,
                        const lp_quantize_result *r)
 {
     cli_json json;
@@ -23,7 +23,7 @@ static void print_json(const quantize_options *options, const lp_gguf *source, c
     cli_json_text(&json, "source", options->common.operand[0]);
     cli_json_text(&json, "output", options->output);
     if (options->common.dry_run) cli_json_bool(&json, "dry_run", true);
-    cli_json_text(&json, "format", packing->name);
+    cli_json_text(&json, "format", format);
     cli_json_text(&json, "recipe", recipe_names[options->recipe]);
     cli_json_text(&json, "stats", options->stats);
     cli_json_unsigned(&json, "source_bytes", lp_gguf_size(source));
@@ -201,7 +201,7 @@ static lp_status quantize(const quantize_options *options, const lp_gguf *source
     status = lp_quantize(source, options->output, q, &progress.progress, &result);
     cli_progress_end(&progress);
     if (!status && options->common.json)
-        print_json(options, source, q->packing, &result);
+        print_json(options, source, q->mixture ? lp_mixture_name(q->mixture) : q->packing->name, &result);
     else if (!status)
         print_human(options, source, &result);
     if (!status) lp_quantize_result_free(&result);
@@ -209,12 +209,15 @@ static lp_status quantize(const quantize_options *options, const lp_gguf *source
     return status;
 }
 
-static lp_status check_options(const quantize_options *options, const lp_packing **packing)
+static lp_status check_options(const quantize_options *options, lp_quantize_options *q)
 {
     if (!options->output) return cli_fail(LP_USAGE, NULL, "-o OUT is missing");
     if (!options->format)
         return cli_fail(LP_USAGE, "q4_k is a good first choice; 'lowp formats' lists the others", "--format F is missing");
-    lp_status status = cli_writable_format(options->format, "--format", packing);
+    q->mixture = lp_mixture_by_name(options->format);
+    lp_status status = LP_OK;
+    if (q->mixture) q->packing = lp_mixture_base(q->mixture);
+    else status = cli_writable_format(options->format, "--format", &q->packing);
     if (!status && !options->common.dry_run) status = cli_check_output(options->output, options->common.force);
     return status;
 }
@@ -224,7 +227,7 @@ static lp_status run(const void *argument)
     const quantize_options *options = argument;
     lp_quantize_options q = {.search = options->recipe == 1 ? LP_SEARCH_RTN : LP_SEARCH_REFERENCE,
                              .force = options->common.force, .dry_run = options->common.dry_run};
-    lp_status status = check_options(options, &q.packing);
+    lp_status status = check_options(options, &q);
     lp_tensor_rule *rules = cli_alloc((size_t)options->rules.n * sizeof *rules);
     while (!status && q.n_rules < options->rules.n) {
         status = parse_rule(options->rules.text[q.n_rules], &rules[q.n_rules]);
@@ -245,7 +248,8 @@ static lp_status run(const void *argument)
 
 static const cli_option options_table[] = {
     {"format", 0, CLI_TEXT, offsetof(quantize_options, format), "F", 0, 0, NULL,
-     "format of every matrix, embedding and output head included; 'lowp formats' lists them"},
+     "format of every matrix, embedding and output head included ('lowp formats' lists them), or a mixture of formats by role and layer: "
+     "q2_k_s q2_k_m q3_k_s q3_k_m q3_k_l q4_k_s q4_k_m q5_k_s q5_k_m iq2_m iq3_xs iq3_m"},
     {"output", 'o', CLI_TEXT, offsetof(quantize_options, output), "OUT", 0, 0, NULL, "the file to write"},
     {"stats", 0, CLI_TEXT, offsetof(quantize_options, stats), "STATS", 0, 0, NULL,
      "importance of every input channel, from 'lowp calibrate' or llama.cpp's imatrix"},

@@ -94,6 +94,8 @@ LP_API lp_status lp_gguf_writer_create(const char *path, bool force, lp_gguf_wri
 
 /* Keys are written in the order of their first setting; setting a key again replaces its value in place. */
 LP_API lp_status lp_gguf_writer_copy_key(lp_gguf_writer *writer, const lp_gguf_key *key);
+LP_API lp_status lp_gguf_writer_set_u16(lp_gguf_writer *writer, const char *key, uint16_t value);
+LP_API lp_status lp_gguf_writer_set_i32(lp_gguf_writer *writer, const char *key, int32_t value);
 LP_API lp_status lp_gguf_writer_set_u32(lp_gguf_writer *writer, const char *key, uint32_t value);
 LP_API lp_status lp_gguf_writer_set_u64(lp_gguf_writer *writer, const char *key, uint64_t value);
 LP_API lp_status lp_gguf_writer_set_f32(lp_gguf_writer *writer, const char *key, float value);

@@ -17,7 +17,7 @@ typedef struct lp_model lp_model;
 
 /* Shapes, in the field's letters. */
 typedef struct lp_model_info {
-    const char *architecture; /* "llama" */
+    const char *architecture; /* "llama", "qwen2", ... */
     const char *name;         /* general.name, or "" */
     int64_t n_context;        /* longest context that it was trained for */
     int64_t n_vocab;          /* V: rows of the token embedding */
@@ -31,7 +31,8 @@ typedef struct lp_model_info {
     uint64_t n_tensor_bytes, n_file_bytes;
 } lp_model_info;
 
-/* path: a GGUF file, or "embedded" for the model inside the program. Checks shapes against the metadata.
+/* path: a GGUF file (the first of a split one), a folder with model.safetensors (or shards and their index), config.json
+ * and tokenizer.json, or "embedded" for the model inside the program. Checks shapes against the metadata.
  * Errors: LP_INPUT; LP_UNSUPPORTED (architecture, pre-tokenizer) naming what it is and what is known. */
 LP_API lp_status lp_model_open(const char *path, lp_model **out);
 LP_API lp_status lp_model_open_memory(const void *data, size_t n, const char *name, lp_model **out);
@@ -41,13 +42,14 @@ LP_API const lp_model_info *lp_model_get_info(const lp_model *model);
 LP_API const lp_gguf *lp_model_gguf(const lp_model *model);
 LP_API const lp_tokenizer *lp_model_tokenizer(const lp_model *model);
 
-/* Opens a container without demanding that it is a model: "embedded" works too. */
+/* Opens a container without demanding that it is a model: split files, folders and "embedded" work too. A folder reads as
+ * the GGUF file that lp_convert would write. */
 LP_API lp_status lp_container_open(const char *path, lp_gguf **out);
 
 /* Texts inside the program: "embedded", "embedded-calibration". NULL: unknown name. */
 LP_API const char *lp_embedded_text(const char *name, size_t *n);
 
-/* Architectures that the builder knows, as a list for messages: "llama". */
+/* Architectures that the builder knows, as a list for messages: "llama, qwen2, ...". */
 LP_API const char *lp_model_architectures(void);
 
 /* Writes a Llama of random weights N(0, 0.02), F16, norms 1, with a byte vocabulary: shape is "1.1b" (22 layers, width

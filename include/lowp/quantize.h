@@ -35,8 +35,18 @@ typedef struct lp_tensor_rule {
     const lp_packing *packing;
 } lp_tensor_rule;
 
+/* A mixture: a format per role and layer, named as llama.cpp names them ("q4_k_m"). */
+typedef struct lp_mixture lp_mixture;
+LP_API int lp_mixture_count(void);
+LP_API const lp_mixture *lp_mixture_at(int index); /* 0 .. count-1 */
+LP_API const lp_mixture *lp_mixture_by_name(const char *name); /* case is ignored; NULL: unknown */
+LP_API const char *lp_mixture_name(const lp_mixture *mixture);
+LP_API const lp_packing *lp_mixture_base(const lp_mixture *mixture); /* the format of most of its matrices */
+LP_API uint32_t lp_mixture_file_type(const lp_mixture *mixture); /* general.file_type of such a file */
+
 typedef struct lp_quantize_options {
     const lp_packing *packing;   /* for every matrix, embedding and head included; 1-D tensors stay F32 */
+    const lp_mixture *mixture;   /* chooses instead of packing, or NULL */
     lp_search search;
     const lp_stats *stats;       /* importance, or NULL */
     const lp_tensor_rule *rules; /* [n_rules] */

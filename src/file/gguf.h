@@ -24,8 +24,10 @@ struct lp_gguf {
     char *path;
     const uint8_t *data; /* the whole file */
     uint64_t n_bytes;
-    lp_map map;
-    bool is_mapped;
+    lp_map *map;         /* [n_maps] files that tensor data lies in */
+    int n_maps;
+    const uint8_t *const *part; /* [n_tensors] data of each tensor where it does not follow the directory; else NULL */
+    void *owned[3];      /* memory that is freed at the end */
     uint32_t version;
     uint32_t alignment;
     uint64_t data_start; /* of the tensor data, bytes from the file's start */
@@ -39,7 +41,7 @@ struct lp_gguf {
     char *name_bytes;    /* the tensors' names, each with its NUL */
     lp_names tensor_names;
 
-    char warning[1][160];
+    char warning[2][160];
     int n_warnings;
 };
 
@@ -50,6 +52,34 @@ const char *lp_gguf_type_name(uint32_t type); /* "u8", ..., "unknown" */
 /* Integer or float value at p; false if the type is no integer (no float), or an integer does not fit. */
 bool lp_gguf_integer(lp_gguf_type type, const uint8_t *p, int64_t *value);
 bool lp_gguf_float(lp_gguf_type type, const uint8_t *p, double *value);
+
+/* A GGUF file that is put together in memory: a header and directory, and for each tensor the place of its data. */
+typedef struct lp_gguf_parts {
+    uint8_t *image;        /* n_image bytes, as lp_gguf_writer_header makes them; from malloc */
+    size_t n_image;
+    const uint8_t **data;  /* [number of tensors] in the order of the directory; from malloc */
+    lp_map *map;           /* [n_maps] the files that data points into; from malloc */
+    int n_maps;
+    void *buffer;          /* what else data points into, or NULL; from malloc */
+} lp_gguf_parts;
+
+/* Opens it under a name for messages. Takes the parts over, also on error. */
+lp_status lp_gguf_open_parts(lp_gguf_parts *parts, const char *name, lp_gguf **out);
+void lp_gguf_parts_free(lp_gguf_parts *parts);
+
+/* The whole of a split model from its first file, or the file itself if it is not split. Takes first over, also on
+ * error. */
+lp_status lp_gguf_join(lp_gguf *first, lp_gguf **out);
+
+/* Bytes of the file from `at` < its size on: *n is lowered to as many as lie together. What was put together reads as the
+ * file that a writer would make of it. */
+const uint8_t *lp_gguf_bytes(const lp_gguf *gguf, uint64_t at, uint64_t *n);
+
+/* The pages of those bytes are not needed for now. */
+void lp_gguf_drop_bytes(const lp_gguf *gguf, const uint8_t *bytes, size_t n);
+
+/* Adds a line to what lp_gguf_warning tells, if there is room. */
+void lp_gguf_warn(lp_gguf *gguf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Bytes of a tensor; false if the shape is none: a dimension negative, the number of values above int64, the first
  * dimension no multiple of the block, or more bytes than 2^63 - 1. */

@@ -11,7 +11,9 @@ uint64_t lp_gguf_size(const lp_gguf *gguf) { return gguf->n_bytes; }
 
 lp_status lp_gguf_check_intact(const lp_gguf *gguf)
 {
-    if (!gguf->is_mapped || !lp_map_failed(&gguf->map)) return LP_OK;
+    bool failed = false;
+    for (int i = 0; i < gguf->n_maps; i++) failed |= lp_map_failed(&gguf->map[i]);
+    if (!failed) return LP_OK;
     lp_fail(LP_INPUT, "%s: the file was truncated or could not be read while it was in use", gguf->path);
     return lp_hint(LP_INPUT, "do not change the file while it is read; check the disk");
 }
@@ -19,12 +21,52 @@ lp_status lp_gguf_check_intact(const lp_gguf *gguf)
 void lp_gguf_drop_pages(const lp_gguf *gguf, const lp_tensor *tensor, int64_t first_row, int64_t last_row)
 {
     int64_t n_rows = lp_tensor_rows(tensor);
-    if (!gguf->is_mapped || n_rows <= 0) return;
+    if (n_rows <= 0) return;
     if (first_row < 0) first_row = 0;
     if (last_row > n_rows) last_row = n_rows;
     if (first_row >= last_row) return;
     size_t row = tensor->n_bytes / (size_t)n_rows;
-    lp_map_drop(&gguf->map, (size_t)tensor->offset + row * (size_t)first_row, row * (size_t)(last_row - first_row));
+    lp_gguf_drop_bytes(gguf, tensor->data + row * (size_t)first_row, row * (size_t)(last_row - first_row));
+}
+
+void lp_gguf_drop_bytes(const lp_gguf *gguf, const uint8_t *bytes, size_t n)
+{
+    for (int i = 0; i < gguf->n_maps; i++) {
+        const lp_map *map = &gguf->map[i];
+        uintptr_t at = (uintptr_t)bytes, start = (uintptr_t)map->data;
+        if (map->data && at >= start && at - start < map->n_bytes) lp_map_drop(map, (size_t)(at - start), n);
+    }
+}
+
+const uint8_t *lp_gguf_bytes(const lp_gguf *gguf, uint64_t at, uint64_t *n)
+{
+    static const uint8_t zeros[4096];
+    if (!gguf->part) {
+        if (*n > gguf->n_bytes - at) *n = gguf->n_bytes - at;
+        return gguf->data + at;
+    }
+    if (at < gguf->data_start) {
+        if (*n > gguf->data_start - at) *n = gguf->data_start - at;
+        return gguf->data + at;
+    }
+    /* The last tensor that begins at or before `at`; an empty one has a successor at the same place, or none. */
+    uint64_t low = 0, high = gguf->n_tensors;
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (gguf->tensor[middle].offset <= at) low = middle;
+        else high = middle;
+    }
+    const lp_tensor *t = &gguf->tensor[low];
+    uint64_t inside = at - t->offset, limit;
+    if (inside < t->n_bytes) {
+        limit = t->n_bytes - inside;
+        if (*n > limit) *n = limit;
+        return t->data + inside;
+    }
+    limit = (low + 1 < gguf->n_tensors ? gguf->tensor[low + 1].offset : gguf->n_bytes) - at;
+    if (limit > sizeof zeros) limit = sizeof zeros;
+    if (*n > limit) *n = limit;
+    return zeros;
 }
 
 const char *lp_gguf_warning(const lp_gguf *gguf, int index)
@@ -164,10 +206,12 @@ lp_status lp_gguf_array_f64(const lp_gguf_key *key, uint64_t index, double *valu
 lp_status lp_gguf_strings(const lp_gguf_key *key, lp_string *out)
 {
     if (key->element != LP_GGUF_STRING) return bad_element(key, "a string");
-    const uint8_t *p = key->raw; /* lengths were checked when the file was opened */
+    const uint8_t *p = key->raw, *end = p + key->n_raw;
     for (uint64_t i = 0; i < key->n_elements; i++) {
-        size_t n = (size_t)lp_read_u64(p);
-        out[i] = (lp_string){(const char *)p + 8, n};
+        /* Lengths were checked when the file was opened; one that another process changed since must not lead outside. */
+        uint64_t n = (size_t)(end - p) < 8 ? UINT64_MAX : lp_read_u64(p);
+        if (n > (size_t)(end - p) - 8) return bad_element(key, "an unchanged string");
+        out[i] = (lp_string){(const char *)p + 8, (size_t)n};
         p += 8 + n;
     }
     return LP_OK;

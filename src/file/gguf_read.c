@@ -295,10 +295,15 @@ static lp_status measure_directory(reader r, uint64_t *n_name_bytes)
     return LP_OK;
 }
 
-/* Shape, type and place of one tensor. end: where the data of the tensors before it ends, padded, from data_start. */
-static lp_status read_tensor(reader *r, lp_tensor *tensor, char *name, uint64_t *end)
+/* Shape, type and place of one tensor. end: where the data of the tensors before it ends, padded, from data_start. The
+ * entry was measured once; a file that another process rewrites meanwhile must not be trusted to be the same. */
+static lp_status read_tensor(reader *r, lp_tensor *tensor, char *name, const char *names_end, uint64_t *end)
 {
+    if (left(r) < 12) return bad(r, "", "the file changed while it was read");
     lp_string view = {(const char *)r->at + 8, (size_t)lp_read_u64(r->at)};
+    uint32_t n_dims = view.n > LP_GGUF_MAX_NAME || left(r) < 12 + view.n ? 0 : lp_read_u32(r->at + 8 + view.n);
+    if (n_dims < 1 || n_dims > 4 || view.n + 1 > (size_t)(names_end - name) || left(r) < 24 + view.n + 8 * (size_t)n_dims)
+        return bad(r, "", "the file changed while it was read");
     memcpy(name, view.data, view.n);
     name[view.n] = '\0';
     char item[LP_PRINTABLE];
@@ -306,7 +311,7 @@ static lp_status read_tensor(reader *r, lp_tensor *tensor, char *name, uint64_t 
     r->at += 8 + view.n;
 
     tensor->name = name;
-    tensor->n_dims = (int)lp_read_u32(r->at);
+    tensor->n_dims = (int)n_dims;
     r->at += 4;
     for (int i = 0; i < 4; i++) tensor->dim[i] = 1;
     for (int i = 0; i < tensor->n_dims; i++, r->at += 8) {
@@ -358,8 +363,8 @@ static lp_status read_directory(reader *r, uint64_t *data_end)
         return lp_fail_memory(gguf->n_tensors * sizeof *gguf->tensor + n_name_bytes, "the directory of a GGUF file");
     char *name = gguf->name_bytes;
     for (uint64_t i = 0; i < gguf->n_tensors; i++) {
-        LP_TRY(read_tensor(r, &gguf->tensor[i], name, data_end));
-        lp_string view = {name, strlen(name)};
+        LP_TRY(read_tensor(r, &gguf->tensor[i], name, gguf->name_bytes + n_name_bytes, data_end));
+        lp_string view = {name, strlen(name)}; /* up to a NUL, should one have appeared */
         uint32_t first;
         bool is_new;
         LP_TRY(lp_names_add(&gguf->tensor_names, view, &first, &is_new));
@@ -389,6 +394,10 @@ static lp_status place_data(reader *r, uint64_t data_end)
             tensor->data = gguf->data;
             continue;
         }
+        if (gguf->part) {
+            tensor->data = gguf->part[i];
+            continue;
+        }
         if (end > n_bytes) {
             char item[LP_PRINTABLE];
             bad(r, lp_name_printable((lp_string){tensor->name, strlen(tensor->name)}, item),
@@ -402,9 +411,10 @@ static lp_status place_data(reader *r, uint64_t data_end)
         tensor->data = gguf->data + tensor->offset;
     }
     uint64_t whole;
-    if (lp_add_u64(gguf->data_start, data_end, &whole) && n_bytes > whole)
-        snprintf(gguf->warning[gguf->n_warnings++], sizeof gguf->warning[0],
-                 "%llu bytes follow the last tensor (ignored)", (unsigned long long)(n_bytes - whole));
+    bool known = lp_add_u64(gguf->data_start, data_end, &whole);
+    if (gguf->part && known) gguf->n_bytes = gguf->n_tensors ? whole : n_bytes;
+    else if (known && n_bytes > whole)
+        lp_gguf_warn(gguf, "%llu bytes follow the last tensor (ignored)", (unsigned long long)(n_bytes - whole));
     return LP_OK;
 }
 
@@ -487,15 +497,55 @@ lp_status lp_gguf_open(const char *path, lp_gguf **out)
     *out = NULL;
     lp_gguf *gguf = new_gguf(path);
     if (!gguf) return LP_RESOURCE;
-    lp_status status = lp_map_open(path, &gguf->map);
+    gguf->map = malloc(sizeof *gguf->map);
+    lp_status status = gguf->map ? lp_map_open(path, gguf->map) : lp_fail_memory(sizeof *gguf->map, "a GGUF file");
     if (status != LP_OK) {
         lp_gguf_close(gguf);
         return status;
     }
-    gguf->is_mapped = true;
-    gguf->n_bytes = gguf->map.n_bytes;
-    gguf->data = gguf->map.data ? gguf->map.data : (const uint8_t *)"";
+    gguf->n_maps = 1;
+    gguf->n_bytes = gguf->map->n_bytes;
+    gguf->data = gguf->map->data ? gguf->map->data : (const uint8_t *)"";
     return finish_open(gguf, out);
+}
+
+lp_status lp_gguf_open_parts(lp_gguf_parts *parts, const char *name, lp_gguf **out)
+{
+    *out = NULL;
+    lp_gguf *gguf = new_gguf(name);
+    if (!gguf) {
+        lp_gguf_parts_free(parts);
+        return LP_RESOURCE;
+    }
+    gguf->data = parts->image;
+    gguf->n_bytes = parts->n_image;
+    gguf->part = parts->data;
+    gguf->map = parts->map;
+    gguf->n_maps = parts->n_maps;
+    gguf->owned[0] = parts->image;
+    gguf->owned[1] = (void *)(uintptr_t)parts->data;
+    gguf->owned[2] = parts->buffer;
+    *parts = (lp_gguf_parts){0};
+    return finish_open(gguf, out);
+}
+
+void lp_gguf_parts_free(lp_gguf_parts *parts)
+{
+    for (int i = 0; i < parts->n_maps; i++) lp_map_close(&parts->map[i]);
+    free(parts->map);
+    free(parts->image);
+    free((void *)(uintptr_t)parts->data);
+    free(parts->buffer);
+    *parts = (lp_gguf_parts){0};
+}
+
+void lp_gguf_warn(lp_gguf *gguf, const char *format, ...)
+{
+    if ((size_t)gguf->n_warnings == sizeof gguf->warning / sizeof *gguf->warning) return;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(gguf->warning[gguf->n_warnings++], sizeof gguf->warning[0], format, arguments);
+    va_end(arguments);
 }
 
 lp_status lp_gguf_open_memory(const void *data, size_t n, const char *name, lp_gguf **out)
@@ -517,6 +567,8 @@ void lp_gguf_close(lp_gguf *gguf)
     free(gguf->tensor);
     free(gguf->name_bytes);
     free(gguf->path);
-    if (gguf->is_mapped) lp_map_close(&gguf->map);
+    for (int i = 0; i < gguf->n_maps; i++) lp_map_close(&gguf->map[i]);
+    free(gguf->map);
+    for (size_t i = 0; i < sizeof gguf->owned / sizeof *gguf->owned; i++) free(gguf->owned[i]);
     free(gguf);
 }

@@ -224,6 +224,16 @@ lp_status lp_gguf_writer_copy_key(lp_gguf_writer *writer, const lp_gguf_key *key
     return put_plain(writer, key->key, key->type, key->element, key->n_elements, key->raw, key->n_raw);
 }
 
+lp_status lp_gguf_writer_set_u16(lp_gguf_writer *writer, const char *key, uint16_t value)
+{
+    return put_plain(writer, text_of(key), LP_GGUF_U16, LP_GGUF_U16, 1, &value, 2);
+}
+
+lp_status lp_gguf_writer_set_i32(lp_gguf_writer *writer, const char *key, int32_t value)
+{
+    return put_plain(writer, text_of(key), LP_GGUF_I32, LP_GGUF_I32, 1, &value, 4);
+}
+
 lp_status lp_gguf_writer_set_u32(lp_gguf_writer *writer, const char *key, uint32_t value)
 {
     return put_plain(writer, text_of(key), LP_GGUF_U32, LP_GGUF_U32, 1, &value, 4);

@@ -265,3 +265,19 @@ void lp_decode_nvfp4(const uint8_t *src, int64_t n_blocks, float *restrict dst)
             look_up(v, src + 4 + 8 * s, 8, dst);
         }
 }
+
+void lp_decode_q1_0(const uint8_t *src, int64_t n_blocks, float *restrict dst)
+{
+    for (; n_blocks > 0; n_blocks--, src += 18, dst += 128) {
+        float d = half_at(src);
+        for (int j = 0; j < 128; j++) dst[j] = src[2 + j / 8] >> j % 8 & 1 ? d : -d;
+    }
+}
+
+void lp_decode_q2_0(const uint8_t *src, int64_t n_blocks, float *restrict dst)
+{
+    for (; n_blocks > 0; n_blocks--, src += 18, dst += 64) {
+        float d = half_at(src);
+        for (int j = 0; j < 64; j++) dst[j] = (float)((src[2 + j / 4] >> 2 * (j % 4) & 3) - 1) * d;
+    }
+}

@@ -49,11 +49,13 @@ void lp_decode_tq1_0(const uint8_t *src, int64_t n_blocks, float *dst);
 void lp_decode_tq2_0(const uint8_t *src, int64_t n_blocks, float *dst);
 void lp_decode_mxfp4(const uint8_t *src, int64_t n_blocks, float *dst);
 void lp_decode_nvfp4(const uint8_t *src, int64_t n_blocks, float *dst);
+void lp_decode_q1_0(const uint8_t *src, int64_t n_blocks, float *dst);
+void lp_decode_q2_0(const uint8_t *src, int64_t n_blocks, float *dst);
 
 /* split.c: the same layouts as integers and scales. */
 extern const lp_unit_class lp_units_q4_0, lp_units_q4_1, lp_units_q5_0, lp_units_q5_1, lp_units_q8_0, lp_units_q2_k,
     lp_units_q3_k, lp_units_q4_k, lp_units_q5_k, lp_units_q6_k, lp_units_iq4_nl, lp_units_iq4_xs, lp_units_tq1_0,
-    lp_units_tq2_0, lp_units_mxfp4, lp_units_nvfp4;
+    lp_units_tq2_0, lp_units_mxfp4, lp_units_nvfp4, lp_units_q1_0, lp_units_q2_0;
 void lp_split_q4_0(const uint8_t *block, lp_split *out);
 void lp_split_q4_1(const uint8_t *block, lp_split *out);
 void lp_split_q5_0(const uint8_t *block, lp_split *out);
@@ -70,6 +72,26 @@ void lp_split_tq1_0(const uint8_t *block, lp_split *out);
 void lp_split_tq2_0(const uint8_t *block, lp_split *out);
 void lp_split_mxfp4(const uint8_t *block, lp_split *out);
 void lp_split_nvfp4(const uint8_t *block, lp_split *out);
+void lp_split_q1_0(const uint8_t *block, lp_split *out);
+void lp_split_q2_0(const uint8_t *block, lp_split *out);
+
+/* iq.c: both for the formats with code books. */
+extern const lp_unit_class lp_units_iq2_xxs, lp_units_iq2_xs, lp_units_iq2_s, lp_units_iq3_xxs, lp_units_iq3_s, lp_units_iq1_s,
+    lp_units_iq1_m;
+void lp_decode_iq2_xxs(const uint8_t *src, int64_t n_blocks, float *dst);
+void lp_decode_iq2_xs(const uint8_t *src, int64_t n_blocks, float *dst);
+void lp_decode_iq3_xxs(const uint8_t *src, int64_t n_blocks, float *dst);
+void lp_decode_iq1_s(const uint8_t *src, int64_t n_blocks, float *dst);
+void lp_decode_iq3_s(const uint8_t *src, int64_t n_blocks, float *dst);
+void lp_decode_iq2_s(const uint8_t *src, int64_t n_blocks, float *dst);
+void lp_decode_iq1_m(const uint8_t *src, int64_t n_blocks, float *dst);
+void lp_split_iq2_xxs(const uint8_t *block, lp_split *out);
+void lp_split_iq2_xs(const uint8_t *block, lp_split *out);
+void lp_split_iq3_xxs(const uint8_t *block, lp_split *out);
+void lp_split_iq1_s(const uint8_t *block, lp_split *out);
+void lp_split_iq3_s(const uint8_t *block, lp_split *out);
+void lp_split_iq2_s(const uint8_t *block, lp_split *out);
+void lp_split_iq1_m(const uint8_t *block, lp_split *out);
 
 /* ---- fields that decode and split both read ---------------------------------------------------------------------- */
 

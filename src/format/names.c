@@ -64,6 +64,7 @@ static const lp_format_row rows[] = {
     {"iq4_xs", "iq4nl:32:(i6:8:f16)@iq4_xs", "GGUF type 23"},
     {"tq1_0", "t:256:f16@tq1_0", "GGUF type 34: weights that are ternary already"},
     {"tq2_0", "t:256:f16@tq2_0", "GGUF type 35: weights that are ternary already"},
+    {"q1_0", "b1:128:f16@q1_0", "GGUF type 41: signs only"},
     {"mxfp4@gguf", "e2m1uz:32:e8m0@mxfp4", "GGUF type 39: MXFP4 without -0"},
     {"nvfp4@gguf", "e2m1uz:16:ue4m3@nvfp4", "GGUF type 40: NVFP4 without the scale of the tensor"},
 };

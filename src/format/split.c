@@ -35,6 +35,8 @@ const lp_unit_class lp_units_tq1_0  = {2,    1,  NULL,       32,   F16,   NO_OFF
 const lp_unit_class lp_units_tq2_0  = {2,    1,  NULL,       32,   F16,   NO_OFFSET,    256,    2};
 const lp_unit_class lp_units_mxfp4  = {4,   12,  e2m1_table, 32,   BF16,  NO_OFFSET,     32,   12};
 const lp_unit_class lp_units_nvfp4  = {4,   12,  e2m1_table, 16,   BF16,  NO_OFFSET,     64,   12};
+const lp_unit_class lp_units_q1_0   = {2,    1,  NULL,       32,   F16,   NO_OFFSET,    128,    1}; /* codes 0 and 2 */
+const lp_unit_class lp_units_q2_0   = {2,    1,  NULL,       32,   F16,   NO_OFFSET,     64,    2};
 
 /* n bytes to 2n codes: low nibbles, then high ones. */
 static inline void nibbles(const uint8_t *qs, int n, uint8_t *restrict code)
@@ -161,6 +163,18 @@ void lp_split_iq4_xs(const uint8_t *block, lp_split *out)
 static void same_scale(uint16_t d, lp_split *out)
 {
     for (int u = 0; u < 8; u++) out->scale16[u] = d;
+}
+
+void lp_split_q1_0(const uint8_t *block, lp_split *out)
+{
+    same_scale(lp_read_u16(block), out);
+    for (int j = 0; j < 128; j++) out->code[j] = (uint8_t)((block[2 + j / 8] >> j % 8 & 1) * 2);
+}
+
+void lp_split_q2_0(const uint8_t *block, lp_split *out)
+{
+    same_scale(lp_read_u16(block), out);
+    for (int j = 0; j < 64; j++) out->code[j] = block[2 + j / 4] >> 2 * (j % 4) & 3;
 }
 
 void lp_split_tq1_0(const uint8_t *block, lp_split *out)

@@ -10,6 +10,7 @@
 /* Every quantized GGUF type is: value = w_u * (table[code] - zero) + o_u, with w_u and o_u constant over a unit. */
 typedef enum lp_scale_kind {
     LP_SCALE_F16,   /* w_u = f16 of the unit */
+    LP_SCALE_F32,   /* w_u = f32 of the unit, exact: products of an f16 and a small integer with a power of two (IQ1-IQ3) */
     LP_SCALE_BF16,  /* w_u = bf16 of the unit (powers of two, subnormals included: MXFP4 with its 1/2 folded in) */
     LP_SCALE_SUPER  /* w_u = f16 of the block * int8 of the unit (exact in f32) */
 } lp_scale_kind;
@@ -23,7 +24,7 @@ typedef enum lp_offset_kind {
 typedef struct lp_unit_class {
     int code_bits;          /* width of a stored code: 2 3 4 5 6 8; codes are unsigned */
     int zero;               /* subtracted from the table's value: 8 for Q4_0, 32 for Q6_K, 128 for Q8_0 (code = q + 128) */
-    const uint8_t *table;   /* [16] value + zero of each code, as uint8 (IQ4_NL: zero 128; MXFP4: zero 12); NULL: identity */
+    const uint8_t *table;   /* [16] value + zero of each code, as uint8 (IQ types: zero 128; MXFP4: zero 12); NULL: identity */
     int unit;               /* values per unit: 16 or 32 */
     lp_scale_kind scale;
     lp_offset_kind offset;
@@ -35,6 +36,7 @@ typedef struct lp_unit_class {
 typedef struct lp_split {
     uint8_t code[256];      /* in order of k */
     uint16_t scale16[16];   /* F16, BF16: of each unit; SUPER: [0] is d of the block */
+    float scale32[16];      /* F32: of each unit */
     int8_t sub[16];         /* SUPER: of each unit */
     uint16_t offset16[16];  /* F16: of each unit; SUPER: [0] is dmin of the block */
     uint8_t sub_offset[16]; /* SUPER: of each unit */

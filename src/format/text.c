@@ -238,7 +238,7 @@ lp_status lp_format_parse(const char *text, lp_format **out)
         const lp_packing *packing = lp_packing_by_name(p.text);
         bool unknown = !lp_element_parse(p.text, n, &element, &why) && !why;
         if (unknown && packing)
-            return lp_fail(LP_USAGE, "format %s: only its size in bytes is known here, not its codes", packing->name);
+            return lp_fail(LP_USAGE, "format %s: a byte layout that no format text describes", packing->name);
         if (unknown && near) {
             char advice[64];
             snprintf(advice, sizeof advice, "did you mean %s?", near);

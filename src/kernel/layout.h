@@ -39,6 +39,7 @@ enum {
 typedef enum lp_tile_scale {
     LP_TILE_SCALE_F16,    /* no header; f16 per unit; offsets f16 per unit */
     LP_TILE_SCALE_BF16,   /* no header; bf16 per unit */
+    LP_TILE_SCALE_F32,    /* no header; f32 per unit */
     LP_TILE_SCALE_BLOCK,  /* header d: F16 units of a 256-block share one scale (TQ1_0, TQ2_0); nothing per unit */
     LP_TILE_SCALE_SUPER,  /* header d (and dmin): int8 per unit; offsets uint8 per unit */
     LP_TILE_SCALE_SUPER4, /* header d, dmin: one byte per unit, low nibble scale, high nibble offset (Q2_K) */
@@ -69,7 +70,8 @@ static inline __attribute__((always_inline)) lp_tile_layout lp_tile_layout_make(
     l.offset = offset;
     l.group_chunks = scale >= LP_TILE_SCALE_BLOCK ? 8 : 2;
     l.header_bytes = scale < LP_TILE_SCALE_BLOCK ? 0 : offset == LP_OFFSET_KIND_SUPER ? 64 : 32;
-    l.scale_bytes = scale <= LP_TILE_SCALE_BF16 ? 32 * units : scale == LP_TILE_SCALE_BLOCK ? 0 : 16 * units;
+    l.scale_bytes = scale <= LP_TILE_SCALE_BF16 ? 32 * units : scale == LP_TILE_SCALE_F32 ? 64 * units
+                    : scale == LP_TILE_SCALE_BLOCK ? 0 : 16 * units;
     l.offset_bytes = offset == LP_OFFSET_KIND_F16 ? 32 * units
                      : offset == LP_OFFSET_KIND_SUPER && scale != LP_TILE_SCALE_SUPER4 ? 16 * units : 0;
     l.code_bytes = (size_t)bits * 64;
@@ -79,6 +81,7 @@ static inline __attribute__((always_inline)) lp_tile_layout lp_tile_layout_make(
 static inline lp_tile_scale lp_tile_scale_of(const lp_unit_class *c)
 {
     if (c->scale == LP_SCALE_BF16) return LP_TILE_SCALE_BF16;
+    if (c->scale == LP_SCALE_F32) return LP_TILE_SCALE_F32;
     if (c->scale == LP_SCALE_F16) return c->block == 256 ? LP_TILE_SCALE_BLOCK : LP_TILE_SCALE_F16;
     return c->code_bits == 2 && c->offset == LP_OFFSET_KIND_SUPER ? LP_TILE_SCALE_SUPER4 : LP_TILE_SCALE_SUPER;
 }

@@ -113,6 +113,9 @@ static void put_scales(uint8_t *tile, const chunk_place *p, const lp_tile_layout
         case LP_TILE_SCALE_F16: case LP_TILE_SCALE_BF16:
             put_u16(scale + 32 * u + 2 * row, s->scale16[first + u]);
             break;
+        case LP_TILE_SCALE_F32:
+            memcpy(scale + 64 * u + 4 * row, &s->scale32[first + u], 4);
+            break;
         case LP_TILE_SCALE_SUPER:
             scale[16 * u + row] = (uint8_t)s->sub[first + u];
             break;
@@ -133,6 +136,7 @@ static float scale_of(const uint8_t *tile, const chunk_place *p, const lp_tile_l
     switch (l->scale) {
     case LP_TILE_SCALE_F16: return lp_f16_to_f32(lp_read_u16(scale + 32 * u + 2 * row));
     case LP_TILE_SCALE_BF16: return lp_bf16_to_f32(lp_read_u16(scale + 32 * u + 2 * row));
+    case LP_TILE_SCALE_F32: return lp_f32_from_bits(lp_read_u32(scale + 64 * u + 4 * row));
     case LP_TILE_SCALE_BLOCK: return lp_f16_to_f32(lp_read_u16(header));
     case LP_TILE_SCALE_SUPER: return lp_f16_to_f32(lp_read_u16(header)) * (float)(int8_t)scale[16 * u + row];
     default: return lp_f16_to_f32(lp_read_u16(header)) * (float)(scale[16 * u + row] & 15);

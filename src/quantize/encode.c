@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "base/half.h"
 #include "quantize/encode.h"
+#include "quantize/search/block.h"
 #include "quantize/search/lanes.h"
 
 static lp_encode_batch_fn *batch_function(void)
@@ -153,27 +154,63 @@ static lp_status encode_blocks(group *g, int64_t first_row, int64_t n_rows, void
     return LP_OK;
 }
 
+/* Block by block, for formats without lanes. */
+static lp_status encode_singly(const lp_packing *packing, bool (*encode)(const float *, const float *, uint8_t *), const float *src,
+                               int64_t first_row, int64_t n_rows, int64_t k, const float *importance, void *dst)
+{
+    uint8_t *out = dst;
+    for (int64_t row = 0; row < n_rows; row++)
+        for (int64_t column = 0; column < k; column += packing->n_values, out += packing->n_bytes)
+            if (!encode(src + row * k + column, importance ? importance + column : NULL, out))
+                return lp_fail(LP_INPUT, "row %" PRId64 ", columns %" PRId64 " to %" PRId64 ": the scale would be infinite in f16",
+                               first_row + row, column, column + packing->n_values - 1);
+    return LP_OK;
+}
+
 bool lp_encode_uses_importance(const lp_packing *packing, lp_search search)
 {
     const lp_encode_format *format = lp_encode_format_find(packing->name);
+    const lp_block_encoder *encoder = lp_block_encoder_find(packing->name);
+    if (encoder) return encoder->importance != LP_IMPORTANCE_UNUSED && search != LP_SEARCH_RTN;
     if (!format || search == LP_SEARCH_RTN) return false;
     lp_weighting weighting = format->weighted.weighting;
     return weighting == LP_WEIGHT_IMPORTANCE || weighting == LP_WEIGHT_ROOT;
+}
+
+bool lp_encode_needs_importance(const lp_packing *packing, lp_search search)
+{
+    const lp_block_encoder *encoder = lp_block_encoder_find(packing->name);
+    return encoder && encoder->importance == LP_IMPORTANCE_NEEDED && search != LP_SEARCH_RTN;
+}
+
+bool lp_encode_has_search(const lp_packing *packing, lp_search search)
+{
+    const lp_block_encoder *encoder = lp_block_encoder_find(packing->name);
+    return !encoder || search != LP_SEARCH_RTN || encoder->rtn;
 }
 
 lp_status lp_encode_rows_from(const lp_packing *packing, lp_search search, const float *src, int64_t first_row, int64_t n_rows,
                               int64_t k, const float *importance, void *dst)
 {
     const lp_encode_format *format = lp_encode_format_find(packing->name);
-    if (!packing->can_encode || (!packing->is_float && !format))
+    const lp_block_encoder *encoder = lp_block_encoder_find(packing->name);
+    if (!packing->can_encode || (!packing->is_float && !format && !encoder))
         return lp_fail(LP_USAGE, "%s: this format cannot be encoded", packing->name);
     if (n_rows < 0 || k < 0 || k % packing->n_values != 0)
         return lp_fail(LP_USAGE, "a row of %" PRId64 " values is no multiple of a %s block (%d)", k, packing->name, packing->n_values);
+    if (!lp_encode_has_search(packing, search))
+        return lp_fail(LP_USAGE, "%s: patterns of a code book cannot be found by rounding alone", packing->name);
+    if (!importance && lp_encode_needs_importance(packing, search)) {
+        lp_fail(LP_USAGE, "%s: this format needs importance", packing->name);
+        return lp_hint(LP_USAGE, "Make statistics with 'lowp calibrate' and pass them with --stats.");
+    }
     if (n_rows == 0 || k == 0) return LP_OK;
     LP_TRY(check_values(src, first_row, n_rows, k));
     if (!lp_encode_uses_importance(packing, search)) importance = NULL;
     if (importance) LP_TRY(check_importance(importance, k));
     if (packing->is_float) return encode_floats(packing, src, first_row, n_rows, k, dst);
+    if (encoder)
+        return encode_singly(packing, search == LP_SEARCH_RTN ? encoder->rtn : encoder->encode, src, first_row, n_rows, k, importance, dst);
 
     const lp_encode_plan *plan = search == LP_SEARCH_RTN ? &format->rtn : importance ? &format->weighted : &format->plain;
     group g = {.format = format, .plan = plan, .src = src, .importance = importance, .k = k};

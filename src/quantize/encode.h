@@ -11,5 +11,9 @@ lp_status lp_encode_rows_from(const lp_packing *packing, lp_search search, const
 
 /* Whether importance changes what is stored. */
 bool lp_encode_uses_importance(const lp_packing *packing, lp_search search);
+/* Whether there is no encoding without it. */
+bool lp_encode_needs_importance(const lp_packing *packing, lp_search search);
+/* Whether the packing can be encoded in this way: there is no plain rounding to code books. */
+bool lp_encode_has_search(const lp_packing *packing, lp_search search);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/fail.h"
 #include "quantize/encode.h"
 #include "quantize/glob.h"
+#include "quantize/mixture.h"
 
 enum { FALLBACK_TEXT = 128 };
 
@@ -18,6 +19,8 @@ static const struct {
     const char *from, *to;
 } fallbacks[] = {
     {"q2_k", "iq4_nl"}, {"q3_k", "iq4_nl"}, {"tq1_0", "iq4_nl"}, {"tq2_0", "iq4_nl"}, {"iq4_xs", "iq4_nl"},
+    {"iq1_s", "iq4_nl"}, {"iq1_m", "iq4_nl"}, {"iq2_xxs", "iq4_nl"}, {"iq2_xs", "iq4_nl"}, {"iq2_s", "iq4_nl"},
+    {"iq3_xxs", "iq4_nl"}, {"iq3_s", "iq4_nl"}, {"q2_0", "iq4_nl"}, {"q1_0", "iq4_nl"}, {"nvfp4", "mxfp4"},
     {"q4_k", "q5_0"},   {"q5_k", "q5_1"},   {"q6_k", "q8_0"},
 };
 
@@ -68,11 +71,8 @@ static lp_status check_rule(const lp_gguf *source, const lp_tensor_rule *rule)
     return nearest ? lp_hint(LP_USAGE, "The nearest name is %s.", nearest->name) : LP_USAGE;
 }
 
-static lp_status check_options(const lp_gguf *source, const lp_quantize_options *options)
+static lp_status check_rules(const lp_gguf *source, const lp_quantize_options *options)
 {
-    if (!options->packing) return lp_fail(LP_USAGE, "%s: no format was named", lp_gguf_path(source));
-    if (!options->packing->can_encode)
-        return lp_fail(LP_USAGE, "%s: this format cannot be encoded", options->packing->name);
     for (int i = 0; i < options->n_rules; i++) {
         const lp_tensor_rule *rule = &options->rules[i];
         if (!rule->packing->can_encode)
@@ -82,13 +82,22 @@ static lp_status check_options(const lp_gguf *source, const lp_quantize_options 
     return LP_OK;
 }
 
-static const lp_packing *wanted_packing(const lp_quantize_options *options, const lp_tensor *tensor)
+static lp_status check_options(const lp_gguf *source, const lp_quantize_options *options)
+{
+    if (options->mixture) return check_rules(source, options);
+    if (!options->packing) return lp_fail(LP_USAGE, "%s: no format was named", lp_gguf_path(source));
+    if (!options->packing->can_encode)
+        return lp_fail(LP_USAGE, "%s: this format cannot be encoded", options->packing->name);
+    return check_rules(source, options);
+}
+
+static const lp_packing *wanted_packing(const lp_gguf *source, const lp_quantize_options *options, const lp_tensor *tensor)
 {
     if (is_number_array(tensor->packing)) return tensor->packing;
     if (is_vector(tensor)) return lp_packing_by_name("f32");
     for (int i = 0; i < options->n_rules; i++)
         if (lp_glob_match(options->rules[i].glob, tensor->name)) return options->rules[i].packing;
-    return options->packing;
+    return options->mixture ? lp_mixture_choose(options->mixture, source, tensor) : options->packing;
 }
 
 /* ---- importance -------------------------------------------------------------------------------------------------- */
@@ -121,7 +130,7 @@ static lp_status plan_tensor(const lp_gguf *source, const lp_quantize_options *o
     row->n_dims = tensor->n_dims;
     memcpy(row->dim, tensor->dim, sizeof row->dim);
     row->source = tensor->packing;
-    const lp_packing *wanted = wanted_packing(options, tensor);
+    const lp_packing *wanted = wanted_packing(source, options, tensor);
     row->packing = wanted;
     if (tensor->dim[0] % wanted->n_values != 0) {
         row->packing = fall_back(wanted, tensor->dim[0]);
@@ -136,6 +145,15 @@ static lp_status plan_tensor(const lp_gguf *source, const lp_quantize_options *o
     }
     row->n_bytes = (uint64_t)lp_packing_row_bytes(row->packing, tensor->dim[0]) * (uint64_t)lp_tensor_rows(tensor);
     if (!step->copy) LP_TRY(find_importance(source, options, row->packing, step));
+    if (!step->copy && !step->importance && lp_encode_needs_importance(row->packing, options->search)) {
+        lp_fail(LP_USAGE, "%s: %s: format %s needs importance, and there %s", lp_gguf_path(source), tensor->name, row->packing->name,
+                options->stats ? "is none for this tensor in the statistics" : "are no statistics");
+        return lp_hint(LP_USAGE, options->stats ? "Give this tensor another format: --tensor '%s=q4_k'."
+                                                : "Make them with 'lowp calibrate' and pass them with --stats (first was %s).", tensor->name);
+    }
+    if (!step->copy && !lp_encode_has_search(row->packing, options->search))
+        return lp_fail(LP_USAGE, "%s: %s: %s cannot be written by plain rounding: leave out --recipe rtn", lp_gguf_path(source),
+                       tensor->name, row->packing->name);
     row->importance = step->importance != NULL;
     return LP_OK;
 }
@@ -187,7 +205,8 @@ char *lp_quantize_recipe(const lp_quantize_options *options)
     size_t n;
     FILE *out = open_memstream(&text, &n);
     if (!out) return NULL;
-    fprintf(out, "%s %s", options->search == LP_SEARCH_RTN ? "rtn" : "reference", options->packing->name);
+    fprintf(out, "%s %s", options->search == LP_SEARCH_RTN ? "rtn" : "reference",
+            options->mixture ? lp_mixture_name(options->mixture) : options->packing->name);
     for (int i = 0; i < options->n_rules; i++)
         fprintf(out, "; %s=%s", options->rules[i].glob, options->rules[i].packing->name);
     if (fclose(out) != 0) {

@@ -273,10 +273,11 @@ static lp_status hash_source(job *j, char hex[65])
     const lp_gguf *source = j->source;
     lp_sha256 hash;
     lp_sha256_begin(&hash);
-    for (uint64_t at = 0; at < source->n_bytes; at += HASH_BYTES) {
-        uint64_t n = source->n_bytes - at < HASH_BYTES ? source->n_bytes - at : HASH_BYTES;
-        lp_sha256_add(&hash, source->data + at, (size_t)n);
-        if (source->is_mapped) lp_map_drop(&source->map, (size_t)at, (size_t)n);
+    for (uint64_t at = 0, n; at < source->n_bytes; at += n) {
+        n = HASH_BYTES;
+        const uint8_t *bytes = lp_gguf_bytes(source, at, &n);
+        lp_sha256_add(&hash, bytes, (size_t)n);
+        lp_gguf_drop_bytes(source, bytes, (size_t)n);
         LP_TRY(step_progress(j, "hash", (double)n));
     }
     lp_sha256_end(&hash, hex);
@@ -372,8 +373,8 @@ static lp_status write_file(job *j, const lp_quantize_step *steps, const provena
 static lp_status run(job *j, const char *path, const lp_quantize_step *steps, provenance *p)
 {
     const lp_quantize_options *options = j->options;
-    p->has_file_type = options->packing->file_type >= 0;
-    p->file_type = (uint32_t)options->packing->file_type;
+    p->has_file_type = options->mixture || options->packing->file_type >= 0;
+    p->file_type = options->mixture ? lp_mixture_file_type(options->mixture) : (uint32_t)options->packing->file_type;
     p->requantized = j->result->requantized;
     p->stats_sha256 = options->stats ? lp_stats_sha256(options->stats) : "";
     p->recipe = lp_quantize_recipe(options);

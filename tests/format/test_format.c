@@ -206,7 +206,7 @@ static void an_error_shows_the_text_a_caret_and_the_nearest_name(void **state)
     assert_int_equal(lp_format_parse("i4:32:f16@q4_1", &format), LP_USAGE);
     assert_non_null(strstr(lp_error(), "u4:32:f16+min"));
     assert_int_equal(lp_format_parse("iq2_xs", &format), LP_USAGE);
-    assert_non_null(strstr(lp_error(), "only its size in bytes is known"));
+    assert_non_null(strstr(lp_error(), "a byte layout that no format text"));
 }
 
 static void assert_prints(const char *text, const char *canonical)
@@ -344,8 +344,8 @@ static void text_and_packing_agree_on_the_bits(void **state)
     for (int i = 0; i < lp_packing_count(); i++) {
         const lp_packing *packing = lp_packing_at(i);
         double stored = 8.0 * packing->n_bytes / packing->n_values;
-        assert_int_equal(packing->text[0] != '\0', packing->can_decode);
-        if (!packing->can_decode) continue;
+        assert_true(packing->can_decode || !packing->text[0]);
+        if (!packing->text[0]) continue; /* code books */
         assert_true(bits_of(packing->text) == stored);
         char text[64];
         snprintf(text, sizeof text, "%s", packing->text);
@@ -354,7 +354,7 @@ static void text_and_packing_agree_on_the_bits(void **state)
         assert_true(bits_of(text) == stored);
         n++;
     }
-    assert_int_equal(n, 17);
+    assert_int_equal(n, 18);
 }
 
 /* ---- names ---- */
@@ -380,12 +380,12 @@ static void every_row_parses_and_prints_back_to_its_name(void **state)
     assert_ptr_equal(lp_format_row_find("MxFp4"), lp_format_row_find("mxfp4"));
 }
 
-static void every_packing_that_decodes_has_a_named_row(void **state)
+static void every_packing_with_a_text_has_a_named_row(void **state)
 {
     (void)state;
     for (int i = 0; i < lp_packing_count(); i++) {
         const lp_packing *packing = lp_packing_at(i);
-        if (!packing->can_decode) continue;
+        if (!packing->text[0]) continue;
         lp_format *format = parsed(packing->text);
         char name[64];
         lp_format_print(format, name, sizeof name);
@@ -434,7 +434,7 @@ int main(void)
         cmocka_unit_test(bits_spread_scales_over_their_blocks),
         cmocka_unit_test(text_and_packing_agree_on_the_bits),
         cmocka_unit_test(every_row_parses_and_prints_back_to_its_name),
-        cmocka_unit_test(every_packing_that_decodes_has_a_named_row),
+        cmocka_unit_test(every_packing_with_a_text_has_a_named_row),
         cmocka_unit_test(misspelt_names_find_their_neighbour_and_noise_none),
     };
     return cmocka_run_group_tests_name("format text", tests, NULL, NULL);

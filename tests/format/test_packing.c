@@ -126,6 +126,14 @@ DECODE_FUZZ(iq4_nl, 0xa8a497bd)
 DECODE_FUZZ(iq4_xs, 0x0af21c95)
 DECODE_FUZZ(tq1_0, 0xf84611ca)
 DECODE_FUZZ(tq2_0, 0xe85bcd2a)
+DECODE_FUZZ(iq1_s, 0xde521414)
+DECODE_FUZZ(iq2_xxs, 0x54f7c7b4)
+DECODE_FUZZ(iq2_xs, 0x7e6e4f31)
+DECODE_FUZZ(iq2_s, 0xfddc5494)
+DECODE_FUZZ(iq3_xxs, 0x45cee26a)
+DECODE_FUZZ(iq3_s, 0xde881866)
+DECODE_FUZZ(q1_0, 0x5b15539f)
+DECODE_FUZZ(q2_0, 0x7047387d)
 
 /* The card's ternary values packed by its definition, and back. */
 static void ternary_values_survive_tq1_0_and_tq2_0(void **state)
@@ -211,6 +219,7 @@ static float unit_scale(const lp_unit_class *units, const lp_split *split, int u
     switch (units->scale) {
     case LP_SCALE_F16: return lp_f16_to_f32(split->scale16[u]);
     case LP_SCALE_BF16: return lp_bf16_to_f32(split->scale16[u]);
+    case LP_SCALE_F32: return split->scale32[u];
     case LP_SCALE_SUPER: return lp_f16_to_f32(split->scale16[0]) * (float)split->sub[u];
     }
     return 0;
@@ -259,7 +268,7 @@ static void split_and_decode_give_the_same_bits_for_random_blocks(void **state)
             }
         }
     }
-    assert_int_equal(n_quantized, 16);
+    assert_int_equal(n_quantized, 25);
 }
 
 static void the_largest_code_value_is_reached(void **state)
@@ -268,7 +277,8 @@ static void the_largest_code_value_is_reached(void **state)
     for (int i = 0; i < lp_packing_count(); i++) {
         const lp_unit_class *units = lp_packing_unit_class(lp_packing_at(i));
         if (!units) continue;
-        int n_levels = strcmp(lp_packing_at(i)->name, "tq1_0") == 0 ? 3 : 1 << units->code_bits, largest = 0;
+        const char *name = lp_packing_at(i)->name;
+        int n_levels = !strcmp(name, "tq1_0") || !strcmp(name, "q1_0") ? 3 : 1 << units->code_bits, largest = 0;
         for (int c = 0; c < n_levels; c++) {
             int q = abs((units->table ? units->table[c] : c) - units->zero);
             if (q > largest) largest = q;
@@ -285,7 +295,9 @@ static void scan_finds_the_block_whose_scale_is_not_finite(void **state)
     static const struct { const char *name; int at[2]; } halves[] = {
         {"q4_0", {0, -1}}, {"q4_1", {0, 2}}, {"q5_0", {0, -1}}, {"q5_1", {0, 2}}, {"q8_0", {0, -1}}, {"q8_1", {0, 2}},
         {"q2_k", {80, 82}}, {"q3_k", {108, -1}}, {"q4_k", {0, 2}}, {"q5_k", {0, 2}}, {"q6_k", {208, -1}},
-        {"iq4_nl", {0, -1}}, {"iq4_xs", {0, -1}}, {"tq1_0", {52, -1}}, {"tq2_0", {64, -1}}, {"q1_0", {0, -1}}};
+        {"iq4_nl", {0, -1}}, {"iq4_xs", {0, -1}}, {"tq1_0", {52, -1}}, {"tq2_0", {64, -1}}, {"q1_0", {0, -1}},
+        {"q2_0", {0, -1}}, {"iq1_s", {0, -1}}, {"iq2_xxs", {0, -1}}, {"iq2_xs", {0, -1}}, {"iq2_s", {0, -1}}, {"iq3_xxs", {0, -1}},
+        {"iq3_s", {0, -1}}};
     for (size_t i = 0; i < sizeof halves / sizeof halves[0]; i++) {
         const lp_packing *packing = packing_of(halves[i].name);
         for (int s = 0; s < 2 && halves[i].at[s] >= 0; s++) {
@@ -409,6 +421,14 @@ int main(void)
         cmocka_unit_test(iq4_xs_decodes_random_bytes_as_the_card_says),
         cmocka_unit_test(tq1_0_decodes_random_bytes_as_the_card_says),
         cmocka_unit_test(tq2_0_decodes_random_bytes_as_the_card_says),
+        cmocka_unit_test(iq1_s_decodes_random_bytes_as_the_card_says),
+        cmocka_unit_test(iq2_xxs_decodes_random_bytes_as_the_card_says),
+        cmocka_unit_test(iq2_xs_decodes_random_bytes_as_the_card_says),
+        cmocka_unit_test(iq2_s_decodes_random_bytes_as_the_card_says),
+        cmocka_unit_test(iq3_xxs_decodes_random_bytes_as_the_card_says),
+        cmocka_unit_test(iq3_s_decodes_random_bytes_as_the_card_says),
+        cmocka_unit_test(q1_0_decodes_random_bytes_as_the_card_says),
+        cmocka_unit_test(q2_0_decodes_random_bytes_as_the_card_says),
         cmocka_unit_test(ternary_values_survive_tq1_0_and_tq2_0),
         cmocka_unit_test(all_halves_decode_as_the_scalar_conversion_does),
         cmocka_unit_test(mxfp4_reaches_the_subnormals_and_code_8_is_plus_zero),

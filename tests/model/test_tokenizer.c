@@ -403,10 +403,10 @@ static void what_is_wrong_with_a_vocabulary_is_named(void **state)
 {
     (void)state;
     mini_fill(&m, "gpt-2", false);
-    m.source.model = (lp_string){"llama", 5};
-    refuse(LP_UNSUPPORTED, "\"llama\" is not supported\nknown ones: gpt2");
-    mini_fill(&m, "deepseek-v3", false);
-    refuse(LP_UNSUPPORTED, "\"deepseek-v3\" is not known\nknown ones: gpt-2 ");
+    m.source.model = (lp_string){"rwkv", 4};
+    refuse(LP_UNSUPPORTED, "\"rwkv\" is not supported\nknown ones: gpt2");
+    mini_fill(&m, "deepseek-v9", false);
+    refuse(LP_UNSUPPORTED, "\"deepseek-v9\" is not known\nknown ones: gpt-2 ");
     assert_non_null(strstr(lp_error(), "qwen2"));
     mini_fill(&m, "gpt-2 phi-2", false); /* part of a row's list is no name */
     refuse(LP_UNSUPPORTED, "is not known");

@@ -18,7 +18,7 @@ static mini m;
 /* Keys that a case leaves out or writes with another type. */
 typedef enum fault {
     NO_FAULT, NO_MODEL, NO_TOKENS, NO_MERGES, NO_TYPES, TOKENS_NUMBERS, MERGES_TEXT, TYPES_STRINGS, TYPES_SHORT, BOS_RANGE, BOS_TEXT,
-    ADD_BOS_NUMBER, MODEL_LLAMA
+    ADD_BOS_NUMBER, MODEL_ODD, NO_SCORES
 } fault;
 
 static lp_status load(fault f, lp_tokenizer **t)
@@ -27,7 +27,7 @@ static lp_status load(fault f, lp_tokenizer **t)
     lp_gguf *gguf;
     mini_fill(&m, "gpt-2", true);
     assert_int_equal(lp_gguf_writer_create(path, true, &w), LP_OK);
-    if (f != NO_MODEL) assert_int_equal(lp_gguf_writer_set_string(w, "tokenizer.ggml.model", f == MODEL_LLAMA ? "llama" : "gpt2"), LP_OK);
+    if (f != NO_MODEL) assert_int_equal(lp_gguf_writer_set_string(w, "tokenizer.ggml.model", f == MODEL_ODD ? "rwkv" : f == NO_SCORES ? "llama" : "gpt2"), LP_OK);
     assert_int_equal(lp_gguf_writer_set_string(w, "tokenizer.ggml.pre", "qwen2"), LP_OK);
     if (f == TOKENS_NUMBERS)
         assert_int_equal(lp_gguf_writer_set_i32s(w, "tokenizer.ggml.tokens", m.types, EXTENDED_TOKENS), LP_OK);
@@ -94,7 +94,7 @@ static void a_key_that_is_missing_or_of_another_type_is_named(void **state)
                  {MERGES_TEXT, LP_INPUT, "tokenizer.ggml.merges"}, {TYPES_STRINGS, LP_INPUT, "tokenizer.ggml.token_type"},
                  {TYPES_SHORT, LP_INPUT, "tokenizer.ggml.token_type"}, {BOS_RANGE, LP_INPUT, "tokenizer.ggml.bos_token_id"},
                  {BOS_TEXT, LP_INPUT, "tokenizer.ggml.bos_token_id"}, {ADD_BOS_NUMBER, LP_INPUT, "tokenizer.ggml.add_bos_token"},
-                 {MODEL_LLAMA, LP_UNSUPPORTED, "\"llama\""}};
+                 {MODEL_ODD, LP_UNSUPPORTED, "\"rwkv\""}, {NO_SCORES, LP_INPUT, "tokenizer.ggml.scores"}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         lp_tokenizer *t = (lp_tokenizer *)1;
         assert_int_equal(load(known[i].fault, &t), known[i].status);

@@ -431,11 +431,11 @@ static void a_rule_without_a_tensor_is_refused_with_the_nearest_name(void **stat
 static void formats_that_cannot_be_written_are_refused(void **state)
 {
     (void)state;
-    const lp_tensor_rule rule = {"*", packing("tq1_0")};
+    const lp_tensor_rule rule = {"*", packing("q8_1")};
     lp_quantize_options options = {.packing = packing("iq2_xs")};
     assert_int_equal(refused(&options, "iq2_xs"), LP_USAGE);
     options = (lp_quantize_options){.packing = packing("q4_0"), .rules = &rule, .n_rules = 1};
-    assert_int_equal(refused(&options, "tq1_0"), LP_USAGE);
+    assert_int_equal(refused(&options, "q8_1"), LP_USAGE);
 }
 
 static void a_value_that_is_not_finite_names_tensor_row_and_column(void **state)

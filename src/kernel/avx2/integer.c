@@ -104,6 +104,7 @@ INLINE v16 unit_scale(shape s, header h, const uint8_t *scale, int u)
     switch (s.scale) {
     case LP_TILE_SCALE_F16: return v16_load_f16(scale + 32 * u);
     case LP_TILE_SCALE_BF16: return v16_load_bf16(scale + 32 * u);
+    case LP_TILE_SCALE_F32: return v16_load((const float *)(const void *)(scale + 64 * u));
     case LP_TILE_SCALE_BLOCK: return h.d;
     case LP_TILE_SCALE_SUPER: return v16_mul(h.d, from_i8(load128(scale + 16 * u)));
     default: return v16_mul(h.d, from_u8(_mm_and_si128(load128(scale + 16 * u), _mm_set1_epi8(15))));

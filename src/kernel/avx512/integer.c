@@ -109,6 +109,7 @@ INLINE __m512 unit_scale(shape s, header h, const uint8_t *scale, int u)
     case LP_TILE_SCALE_BF16:
         return _mm512_castsi512_ps(_mm512_slli_epi32(
             _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(scale + 32 * u))), 16));
+    case LP_TILE_SCALE_F32: return _mm512_loadu_ps(scale + 64 * u);
     case LP_TILE_SCALE_BLOCK: return h.d;
     case LP_TILE_SCALE_SUPER: return _mm512_mul_ps(h.d, i8x16(scale + 16 * u));
     default: {

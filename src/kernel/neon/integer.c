@@ -91,6 +91,7 @@ INLINE v16 unit_scale(shape s, header h, const uint8_t *scale, int u)
     switch (s.scale) {
     case LP_TILE_SCALE_F16: return v16_load_f16(scale + 32 * u);
     case LP_TILE_SCALE_BF16: return v16_load_bf16(scale + 32 * u);
+    case LP_TILE_SCALE_F32: return v16_load((const float *)(const void *)(scale + 64 * u));
     case LP_TILE_SCALE_BLOCK: return h.d;
     case LP_TILE_SCALE_SUPER: return v16_mul(h.d, from_i8(vreinterpretq_s8_u8(vld1q_u8(scale + 16 * u))));
     default: return v16_mul(h.d, from_u8(vandq_u8(vld1q_u8(scale + 16 * u), vdupq_n_u8(15))));

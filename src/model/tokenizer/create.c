@@ -1,4 +1,6 @@
 /* From a vocabulary's arrays to a tokenizer. Card: runtime/tokenizers. */
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -57,8 +59,50 @@ static bool is_special(uint8_t type)
     return type == LP_TOKEN_CONTROL || type == LP_TOKEN_UNKNOWN || type == LP_TOKEN_USER_DEFINED;
 }
 
-/* Bytes that a token stands for: a special text as it is, else its byte characters mapped back. A character that stands
- * for no byte stands for itself. */
+/* Byte that "<0xXX>" names; -1: another text. */
+static int named_byte(lp_string text)
+{
+    if (text.n != 6 || memcmp(text.data, "<0x", 3) || text.data[5] != '>') return -1;
+    int value = 0;
+    for (int i = 3; i < 5; i++) {
+        const char *digits = "0123456789ABCDEF", *digit = memchr(digits, text.data[i], 16);
+        if (!digit) return -1;
+        value = 16 * value + (int)(digit - digits);
+    }
+    return value;
+}
+
+/* Writes what a normal text of byte-level BPE stands for: byte characters mapped back, others as they are. */
+static char *decode_byte_characters(lp_string text, char *out)
+{
+    const uint8_t *p = (const uint8_t *)text.data;
+    for (size_t at = 0, next; at < text.n; at = next) {
+        int byte = lp_character_byte(lp_utf8_decode(p, at, &next));
+        if (byte >= 0) {
+            *out++ = (char)byte;
+        } else {
+            memcpy(out, p + at, next - at);
+            out += next - at;
+        }
+    }
+    return out;
+}
+
+/* The same of SentencePiece: U+2581 is a space. */
+static char *decode_spaces(lp_string text, char *out)
+{
+    for (size_t at = 0; at < text.n;) {
+        if (text.n - at >= 3 && !memcmp(text.data + at, LP_SPM_SPACE, 3)) {
+            *out++ = ' ';
+            at += 3;
+        } else {
+            *out++ = text.data[at++];
+        }
+    }
+    return out;
+}
+
+/* Bytes that each token stands for; a special text stands for itself. */
 static lp_status decode_tokens(lp_tokenizer *t)
 {
     const lp_vocabulary *v = &t->vocabulary;
@@ -71,20 +115,16 @@ static lp_status decode_tokens(lp_tokenizer *t)
         lp_string text = v->text[id];
         const uint8_t *p = (const uint8_t *)text.data;
         char *begin = out;
-        if (text.n > t->max_token) t->max_token = text.n;
         if (is_special(t->type[id]) || lp_utf8_valid_prefix(p, text.n) < text.n) {
             t->bytes[id] = text;
             continue;
         }
-        for (size_t at = 0, next; at < text.n; at = next) {
-            int byte = lp_character_byte(lp_utf8_decode(p, at, &next));
-            if (byte >= 0) {
-                *out++ = (char)byte;
-            } else {
-                memcpy(out, p + at, next - at);
-                out += next - at;
-            }
-        }
+        if (t->kind == LP_TOKENIZER_BPE)
+            out = decode_byte_characters(text, out);
+        else if (t->type[id] == LP_TOKEN_BYTE && named_byte(text) >= 0)
+            *out++ = (char)named_byte(text);
+        else
+            out = decode_spaces(text, out);
         t->bytes[id] = (lp_string){begin, (size_t)(out - begin)};
     }
     return LP_OK;
@@ -122,16 +162,21 @@ static lp_status choose_split(lp_tokenizer *t, const lp_tokenizer_source *source
     return lp_hint(LP_UNSUPPORTED, "known ones: %s", names);
 }
 
-lp_status lp_tokenizer_check_model(const char *name, lp_string model)
+static const char *const kind_names[] = {[LP_TOKENIZER_BPE] = "gpt2", [LP_TOKENIZER_SPM] = "llama"};
+_Static_assert(sizeof kind_names / sizeof *kind_names == LP_TOKENIZER_KIND_COUNT, "a name for every kind");
+
+lp_status lp_tokenizer_find_kind(const char *name, lp_string model, lp_tokenizer_kind *kind)
 {
-    if (is_text(model, "gpt2")) return LP_OK;
+    for (int i = 0; i < LP_TOKENIZER_KIND_COUNT; i++)
+        if (is_text(model, kind_names[i])) return *kind = (lp_tokenizer_kind)i, LP_OK;
     lp_fail(LP_UNSUPPORTED, "%s: tokenizer.ggml.model: tokenizer \"%.*s\" is not supported", name, shown(model), model.data);
-    return lp_hint(LP_UNSUPPORTED, "known ones: gpt2 (byte-level BPE)");
+    return lp_hint(LP_UNSUPPORTED, "known ones: gpt2 (byte-level BPE), llama (SentencePiece)");
 }
 
 static lp_status check_source(const lp_tokenizer_source *source)
 {
-    LP_TRY(lp_tokenizer_check_model(source->name, source->model));
+    lp_tokenizer_kind kind = LP_TOKENIZER_BPE;
+    LP_TRY(lp_tokenizer_find_kind(source->name, source->model, &kind));
     if (source->n_tokens <= 0)
         return lp_fail(LP_INPUT, "%s: tokenizer.ggml.tokens: no tokens", source->name);
     for (int32_t i = 0; source->types && i < source->n_tokens; i++)
@@ -142,31 +187,70 @@ static lp_status check_source(const lp_tokenizer_source *source)
         if (source->named[i] < -1 || source->named[i] >= source->n_tokens)
             return lp_fail(LP_INPUT, "%s: %s: %d is not a token (there are %d)", source->name, named_keys[i],
                            source->named[i], source->n_tokens);
+    if (kind == LP_TOKENIZER_SPM && !source->scores)
+        return lp_fail(LP_INPUT, "%s: tokenizer.ggml.scores: missing", source->name);
+    for (int32_t i = 0; kind == LP_TOKENIZER_SPM && i < source->n_tokens; i++)
+        if (!isfinite(source->scores[i]))
+            return lp_fail(LP_INPUT, "%s: tokenizer.ggml.scores[%d]: not a finite number", source->name, i);
+    if (source->adds_eos && source->named[LP_NAMED_EOS] < 0)
+        return lp_fail(LP_INPUT, "%s: tokenizer.ggml.add_eos_token is set, but there is no %s", source->name,
+                       named_keys[LP_NAMED_EOS]);
     if (source->adds_bos == 1 && source->named[LP_NAMED_BOS] < 0)
         return lp_fail(LP_INPUT, "%s: tokenizer.ggml.add_bos_token is set, but there is no %s", source->name,
                        named_keys[LP_NAMED_BOS]);
     return LP_OK;
 }
 
+static lp_status fill_bpe(lp_tokenizer *t, const lp_tokenizer_source *source)
+{
+    LP_TRY(choose_split(t, source));
+    LP_TRY(lp_merges_build(&t->merges, &t->arena, &t->vocabulary, source->merges, source->n_merges, source->name));
+    for (int b = 0; b < 256; b++) {
+        uint8_t text[2];
+        t->byte_id[b] = lp_vocabulary_find(&t->vocabulary, text, (size_t)lp_utf8_encode_short(lp_byte_character((uint8_t)b), text));
+    }
+    return LP_OK;
+}
+
+static lp_status fill_spm(lp_tokenizer *t, const lp_tokenizer_source *source)
+{
+    t->adds_space = source->adds_space != 0;
+    for (int b = 0; b < 256; b++) {
+        char text[8];
+        snprintf(text, sizeof text, "<0x%02X>", (unsigned)b);
+        t->byte_id[b] = lp_vocabulary_find(&t->vocabulary, text, 6);
+        text[0] = (char)b;
+        if (t->byte_id[b] < 0) t->byte_id[b] = lp_vocabulary_find(&t->vocabulary, text, 1);
+        if (t->byte_id[b] < 0) t->byte_id[b] = t->unknown;
+    }
+    t->spm = (lp_spm){.vocabulary = &t->vocabulary, .byte_id = t->byte_id, .max_token = t->max_token};
+    return lp_spm_rank(&t->spm.rank, &t->arena, source->scores, (size_t)source->n_tokens);
+}
+
+/* Whether BOS is put in front where the file does not say. */
+static bool family_adds_bos(const lp_tokenizer *t) { return t->kind == LP_TOKENIZER_SPM || t->split->adds_bos; }
+
 static lp_status fill(lp_tokenizer *t, const lp_tokenizer_source *source)
 {
+    static lp_status (*const fill_kind[])(lp_tokenizer *, const lp_tokenizer_source *) = {[LP_TOKENIZER_BPE] = fill_bpe,
+                                                                                          [LP_TOKENIZER_SPM] = fill_spm};
+    _Static_assert(sizeof fill_kind / sizeof *fill_kind == LP_TOKENIZER_KIND_COUNT, "a function for every kind");
     size_t n = (size_t)source->n_tokens;
-    LP_TRY(choose_split(t, source));
+    LP_TRY(lp_tokenizer_find_kind(source->name, source->model, &t->kind));
     LP_TRY(lp_vocabulary_build(&t->vocabulary, &t->arena, source->tokens, source->n_tokens));
-    LP_TRY(lp_merges_build(&t->merges, &t->arena, &t->vocabulary, source->merges, source->n_merges, source->name));
+    for (int32_t id = 0; id < source->n_tokens; id++)
+        if (t->vocabulary.text[id].n > t->max_token) t->max_token = t->vocabulary.text[id].n;
     t->bos = source->named[LP_NAMED_BOS];
     t->eos = source->named[LP_NAMED_EOS];
     t->unknown = source->named[LP_NAMED_UNKNOWN];
-    t->adds_bos = source->adds_bos < 0 ? t->split->adds_bos && t->bos >= 0 : source->adds_bos;
+    t->adds_eos = source->adds_eos;
+    LP_TRY(fill_kind[t->kind](t, source));
+    t->adds_bos = source->adds_bos < 0 ? family_adds_bos(t) && t->bos >= 0 : source->adds_bos;
     t->type = lp_arena_alloc(&t->arena, n);
     t->ends_generation = lp_arena_alloc_array(&t->arena, n, sizeof *t->ends_generation);
     if (!t->type || !t->ends_generation) return LP_RESOURCE;
     for (size_t i = 0; i < n; i++) t->type[i] = source->types ? (uint8_t)source->types[i] : LP_TOKEN_NORMAL;
     mark_ends(t, source);
-    for (int b = 0; b < 256; b++) {
-        uint8_t text[2];
-        t->byte_id[b] = lp_vocabulary_find(&t->vocabulary, text, (size_t)lp_utf8_encode_short(lp_byte_character((uint8_t)b), text));
-    }
     LP_TRY(decode_tokens(t));
     return build_special(t);
 }
@@ -202,6 +286,30 @@ lp_string lp_tokenizer_bytes(const lp_tokenizer *tokenizer, int32_t id, bool sho
     return tokenizer->bytes[id];
 }
 
+lp_status lp_tokenizer_decode(const lp_tokenizer *tokenizer, const int32_t *ids, size_t n_ids, bool show_special,
+                              char **text, size_t *n)
+{
+    size_t length = 0;
+    *text = NULL;
+    *n = 0;
+    for (size_t i = 0; i < n_ids; i++)
+        if (!lp_add_size(length, lp_tokenizer_bytes(tokenizer, ids[i], show_special).n, &length))
+            return lp_fail_memory(SIZE_MAX, "a text");
+    char *out = malloc(length + 1);
+    if (!out) return lp_fail_memory(length + 1, "a text");
+    size_t at = 0;
+    for (size_t i = 0; i < n_ids; i++) {
+        lp_string s = lp_tokenizer_bytes(tokenizer, ids[i], show_special);
+        if (!at && tokenizer->adds_space && s.n && s.data[0] == ' ') s.data++, s.n--;
+        if (s.n) memcpy(out + at, s.data, s.n);
+        at += s.n;
+    }
+    out[at] = 0;
+    *text = out;
+    *n = at;
+    return LP_OK;
+}
+
 lp_string lp_tokenizer_token(const lp_tokenizer *tokenizer, int32_t id)
 {
     return in_range(tokenizer, id) ? tokenizer->vocabulary.text[id] : (lp_string){"", 0};
@@ -211,6 +319,7 @@ int32_t lp_tokenizer_size(const lp_tokenizer *tokenizer) { return tokenizer->voc
 int32_t lp_tokenizer_bos(const lp_tokenizer *tokenizer) { return tokenizer->bos; }
 int32_t lp_tokenizer_eos(const lp_tokenizer *tokenizer) { return tokenizer->eos; }
 bool lp_tokenizer_adds_bos(const lp_tokenizer *tokenizer) { return tokenizer->adds_bos; }
+bool lp_tokenizer_adds_eos(const lp_tokenizer *tokenizer) { return tokenizer->adds_eos; }
 
 bool lp_tokenizer_ends_generation(const lp_tokenizer *tokenizer, int32_t id)
 {
@@ -219,13 +328,16 @@ bool lp_tokenizer_ends_generation(const lp_tokenizer *tokenizer, int32_t id)
 
 bool lp_tokenizer_equal(const lp_tokenizer *a, const lp_tokenizer *b)
 {
-    if (a->vocabulary.n != b->vocabulary.n || a->split != b->split || a->merges.n != b->merges.n ||
-        a->adds_bos != b->adds_bos || (a->adds_bos && a->bos != b->bos))
+    if (a->kind != b->kind || a->vocabulary.n != b->vocabulary.n || a->split != b->split || a->merges.n != b->merges.n ||
+        a->adds_bos != b->adds_bos || (a->adds_bos && a->bos != b->bos) || a->adds_eos != b->adds_eos ||
+        (a->adds_eos && a->eos != b->eos) || a->adds_space != b->adds_space)
         return false;
     for (int32_t id = 0; id < a->vocabulary.n; id++) {
         lp_string x = a->vocabulary.text[id], y = b->vocabulary.text[id];
         if (x.n != y.n || memcmp(x.data, y.data, x.n) || a->type[id] != b->type[id]) return false;
     }
+    for (int32_t id = 0; a->kind == LP_TOKENIZER_SPM && id < a->vocabulary.n; id++)
+        if (a->spm.rank[id] != b->spm.rank[id]) return false;
     for (size_t i = 0; i < a->merges.n; i++)
         if (a->merges.list[i].pair != b->merges.list[i].pair) return false;
     return true;

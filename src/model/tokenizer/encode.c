@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/checked.h"
 #include "base/fail.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/unicode.h"
@@ -19,27 +18,14 @@ typedef struct session {
     const lp_tokenizer *tokenizer;
     const uint8_t *text; /* well-formed UTF-8 */
     size_t n_text;
-    int32_t *ids;
-    size_t n_ids, room;
+    lp_ids out;
     known_word *known;
     size_t known_mask;
     lp_bpe_scratch scratch;
     uint8_t *characters; /* [2 max_token] a word in byte characters */
+    lp_spm_scratch spm;
+    bool after_special;  /* at the start, too */
 } session;
-
-static lp_status reserve(session *s, size_t n)
-{
-    size_t wanted, bytes;
-    if (!lp_add_size(s->n_ids, n, &wanted)) return lp_fail_memory(SIZE_MAX, "token ids");
-    if (wanted <= s->room) return LP_OK;
-    size_t room = wanted + wanted / 2 + 64;
-    if (!lp_mul_size(room, sizeof *s->ids, &bytes)) return lp_fail_memory(SIZE_MAX, "token ids");
-    int32_t *grown = realloc(s->ids, bytes);
-    if (!grown) return lp_fail_memory(bytes, "token ids");
-    s->ids = grown;
-    s->room = room;
-    return LP_OK;
-}
 
 /* Token whose text is the whole word, or -1. */
 static int32_t whole_word(const session *s, const uint8_t *word, size_t n)
@@ -63,10 +49,10 @@ static lp_status no_token(const session *s, const uint8_t *word, size_t n)
 static lp_status encode_new_word(session *s, const uint8_t *word, size_t n)
 {
     const lp_tokenizer *t = s->tokenizer;
-    LP_TRY(reserve(s, n));
-    int32_t *ids = s->ids + s->n_ids;
+    LP_TRY(lp_ids_reserve(&s->out, n));
+    int32_t *ids = s->out.id + s->out.n;
     if (t->split->whole_word_first && (ids[0] = whole_word(s, word, n)) >= 0) {
-        s->n_ids++;
+        s->out.n++;
         return LP_OK;
     }
     bool complete = true;
@@ -76,7 +62,7 @@ static lp_status encode_new_word(session *s, const uint8_t *word, size_t n)
     LP_TRY(lp_bpe_merge(&t->merges, &s->scratch, ids, &n_ids));
     for (size_t i = 0; !complete && i < n_ids; i++)
         if (ids[i] < 0) ids[i] = t->unknown;
-    s->n_ids += n_ids;
+    s->out.n += n_ids;
     return LP_OK;
 }
 
@@ -84,24 +70,30 @@ static lp_status encode_word(session *s, size_t at, size_t end)
 {
     const uint8_t *word = s->text + at;
     size_t n = end - at;
-    if (n > LONGEST_KNOWN || end > UINT32_MAX || s->n_ids > UINT32_MAX) return encode_new_word(s, word, n);
+    if (n > LONGEST_KNOWN || end > UINT32_MAX || s->out.n > UINT32_MAX) return encode_new_word(s, word, n);
     known_word *known = &s->known[lp_hash_bytes(word, n) & s->known_mask];
     if (known->n_ids && known->n_text == n && !memcmp(s->text + known->text, word, n)) {
-        LP_TRY(reserve(s, known->n_ids));
-        for (uint32_t i = 0; i < known->n_ids; i++) s->ids[s->n_ids + i] = s->ids[known->ids + i];
-        s->n_ids += known->n_ids;
+        LP_TRY(lp_ids_reserve(&s->out, known->n_ids));
+        for (uint32_t i = 0; i < known->n_ids; i++) s->out.id[s->out.n + i] = s->out.id[known->ids + i];
+        s->out.n += known->n_ids;
         return LP_OK;
     }
-    size_t first = s->n_ids;
+    size_t first = s->out.n;
     LP_TRY(encode_new_word(s, word, n));
-    *known = (known_word){(uint32_t)at, (uint32_t)n, (uint32_t)first, (uint32_t)(s->n_ids - first)};
+    *known = (known_word){(uint32_t)at, (uint32_t)n, (uint32_t)first, (uint32_t)(s->out.n - first)};
     return LP_OK;
 }
 
 static lp_status encode_plain(session *s, size_t at, size_t end)
 {
+    const lp_tokenizer *t = s->tokenizer;
+    if (at < end && t->kind == LP_TOKENIZER_SPM) {
+        bool space_before = t->adds_space && s->after_special;
+        s->after_special = false;
+        return lp_spm_encode(&t->spm, &s->spm, s->text + at, end - at, space_before, &s->out);
+    }
     while (at < end) {
-        size_t next = lp_split_next(s->tokenizer->split, s->text, at, end);
+        size_t next = lp_split_next(t->split, s->text, at, end);
         LP_TRY(encode_word(s, at, next));
         at = next;
     }
@@ -121,9 +113,10 @@ static lp_status encode_text(session *s, bool parse_special)
         if (status != LP_OK) break;
         status = encode_plain(s, at, found ? match.begin : s->n_text);
         if (status != LP_OK || !found) break;
-        status = reserve(s, 1);
+        status = lp_ids_reserve(&s->out, 1);
         if (status != LP_OK) break;
-        s->ids[s->n_ids++] = match.id;
+        s->out.id[s->out.n++] = match.id;
+        s->after_special = true;
         at = match.end;
     }
     lp_special_walk_end(&walk);
@@ -161,35 +154,41 @@ static lp_status begin(session *s)
     s->known = calloc(n_known, sizeof *s->known);
     s->characters = malloc(2 * s->tokenizer->max_token + 1);
     if (!s->known || !s->characters) return lp_fail_memory(n_known * sizeof *s->known, "a tokenizer's words");
-    return reserve(s, s->n_text / 4 + 2);
+    return lp_ids_reserve(&s->out, s->n_text / 4 + 2);
 }
 
 lp_status lp_tokenizer_encode(const lp_tokenizer *tokenizer, const char *text, size_t n, bool parse_special,
-                              bool add_bos, int32_t **ids, size_t *n_ids)
+                              bool add_special, int32_t **ids, size_t *n_ids)
 {
     *ids = NULL;
     *n_ids = 0;
     if (n > INT32_MAX) return lp_fail(LP_USAGE, "text: %zu bytes, at most 2147483647 are tokenized at once", n);
-    session s = {.tokenizer = tokenizer, .text = (const uint8_t *)text, .n_text = n};
+    session s = {.tokenizer = tokenizer, .text = (const uint8_t *)text, .n_text = n, .after_special = true};
     uint8_t *replaced = NULL;
     lp_status status = LP_OK;
-    if (lp_utf8_valid_prefix(s.text, n) < n) {
+    /* Tokens of bytes keep what is no UTF-8. */
+    if (tokenizer->kind != LP_TOKENIZER_SPM && lp_utf8_valid_prefix(s.text, n) < n) {
         status = replace_invalid(s.text, n, &replaced, &s.n_text);
         s.text = replaced;
     }
     if (status == LP_OK) status = begin(&s);
-    if (status == LP_OK && add_bos && tokenizer->adds_bos) s.ids[s.n_ids++] = tokenizer->bos;
+    if (status == LP_OK && add_special && tokenizer->adds_bos) s.out.id[s.out.n++] = tokenizer->bos;
     if (status == LP_OK) status = encode_text(&s, parse_special);
+    if (status == LP_OK && add_special && tokenizer->adds_eos) {
+        status = lp_ids_reserve(&s.out, 1);
+        if (status == LP_OK) s.out.id[s.out.n++] = tokenizer->eos;
+    }
     free(replaced);
     free(s.known);
     free(s.characters);
     lp_bpe_scratch_free(&s.scratch);
-    if (status != LP_OK || !s.n_ids) {
-        free(s.ids);
+    lp_spm_scratch_free(&s.spm);
+    if (status != LP_OK || !s.out.n) {
+        free(s.out.id);
         return status;
     }
-    int32_t *fitted = realloc(s.ids, s.n_ids * sizeof *s.ids);
-    *ids = fitted ? fitted : s.ids;
-    *n_ids = s.n_ids;
+    int32_t *fitted = realloc(s.out.id, s.out.n * sizeof *s.out.id);
+    *ids = fitted ? fitted : s.out.id;
+    *n_ids = s.out.n;
     return LP_OK;
 }

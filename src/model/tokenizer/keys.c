@@ -41,11 +41,36 @@ static lp_status read_types(const lp_gguf *gguf, size_t n_tokens, int32_t **out)
     return LP_OK;
 }
 
-static lp_status read_named(const lp_gguf *gguf, size_t n_tokens, int32_t named[LP_NAMED_COUNT])
+static lp_status read_scores(const lp_gguf *gguf, size_t n_tokens, float **out)
+{
+    const char *key = "tokenizer.ggml.scores";
+    const lp_gguf_key *found = lp_gguf_find(gguf, key);
+    if (!found || found->type != LP_GGUF_ARRAY || found->n_elements < n_tokens)
+        return lp_fail(LP_INPUT, "%s: %s: %s %zu numbers, one for each token", lp_gguf_path(gguf), key,
+                       found ? "not an array of at least" : "missing: an array of", n_tokens);
+    if (!(*out = malloc((n_tokens + 1) * sizeof **out))) return lp_fail_memory(n_tokens * sizeof **out, key);
+    for (size_t i = 0; i < n_tokens; i++) {
+        double value;
+        if (lp_gguf_array_f64(found, i, &value) != LP_OK)
+            return lp_fail(LP_INPUT, "%s: %s: not an array of numbers", lp_gguf_path(gguf), key);
+        (*out)[i] = (float)value;
+    }
+    return LP_OK;
+}
+
+/* Ids of special tokens where the keys are absent, if there are as many tokens. */
+static const int32_t default_named[][LP_NAMED_COUNT] = {
+    [LP_TOKENIZER_BPE] = {-1, -1, -1, -1, -1, -1, -1, -1},
+    [LP_TOKENIZER_SPM] = {[LP_NAMED_BOS] = 1, [LP_NAMED_EOS] = 2, [LP_NAMED_EOT] = -1, [LP_NAMED_EOM] = -1,
+                          [LP_NAMED_UNKNOWN] = 0, [LP_NAMED_FIM_PAD] = -1, [LP_NAMED_FIM_REP] = -1, [LP_NAMED_FIM_SEP] = -1},
+};
+_Static_assert(sizeof default_named / sizeof *default_named == LP_TOKENIZER_KIND_COUNT, "defaults for every kind");
+
+static lp_status read_named(const lp_gguf *gguf, size_t n_tokens, lp_tokenizer_kind kind, int32_t named[LP_NAMED_COUNT])
 {
     for (int i = 0; i < LP_NAMED_COUNT; i++) {
         const char *key = lp_named_token_key((lp_named_token)i);
-        int64_t id = -1;
+        int64_t id = default_named[kind][i] < (int64_t)n_tokens ? default_named[kind][i] : -1;
         LP_TRY(lp_gguf_get_i64(gguf, key, false, &id));
         if (lp_gguf_find(gguf, key) && (id < 0 || id >= (int64_t)n_tokens))
             return lp_fail(LP_INPUT, "%s: %s: %lld is not a token (there are %zu)", lp_gguf_path(gguf), key, (long long)id,
@@ -55,28 +80,42 @@ static lp_status read_named(const lp_gguf *gguf, size_t n_tokens, int32_t named[
     return LP_OK;
 }
 
+/* *value stays where the key is absent. */
+static lp_status read_bool(const lp_gguf *gguf, const char *key, int *value)
+{
+    bool found = false;
+    if (!lp_gguf_find(gguf, key)) return LP_OK;
+    LP_TRY(lp_gguf_get_bool(gguf, key, true, &found));
+    *value = found;
+    return LP_OK;
+}
+
 /* Arrays of a file on their way into a tokenizer. */
 typedef struct arrays {
     lp_string *tokens, *merges;
     int32_t *types;
+    float *scores;
 } arrays;
 
 static lp_status read_keys(const lp_gguf *gguf, arrays *a, lp_tokenizer **out)
 {
-    lp_tokenizer_source source = {.name = lp_gguf_path(gguf), .adds_bos = -1};
+    lp_tokenizer_source source = {.name = lp_gguf_path(gguf), .adds_bos = -1, .adds_space = -1};
+    lp_tokenizer_kind kind = LP_TOKENIZER_BPE;
+    int adds_eos = 0;
     LP_TRY(lp_gguf_get_string(gguf, "tokenizer.ggml.model", true, &source.model));
-    LP_TRY(lp_tokenizer_check_model(source.name, source.model)); /* before keys that other models lack are missed */
+    LP_TRY(lp_tokenizer_find_kind(source.name, source.model, &kind)); /* before keys that other models lack are missed */
     LP_TRY(lp_gguf_get_string(gguf, "tokenizer.ggml.pre", false, &source.pre));
     size_t n_tokens = 0;
     LP_TRY(read_strings(gguf, "tokenizer.ggml.tokens", &a->tokens, &n_tokens));
-    LP_TRY(read_strings(gguf, "tokenizer.ggml.merges", &a->merges, &source.n_merges));
+    if (kind == LP_TOKENIZER_SPM) LP_TRY(read_scores(gguf, n_tokens, &a->scores));
+    if (kind == LP_TOKENIZER_BPE) LP_TRY(read_strings(gguf, "tokenizer.ggml.merges", &a->merges, &source.n_merges));
     LP_TRY(read_types(gguf, n_tokens, &a->types));
-    LP_TRY(read_named(gguf, n_tokens, source.named));
-    if (lp_gguf_find(gguf, "tokenizer.ggml.add_bos_token")) {
-        bool adds_bos = false;
-        LP_TRY(lp_gguf_get_bool(gguf, "tokenizer.ggml.add_bos_token", true, &adds_bos));
-        source.adds_bos = adds_bos;
-    }
+    LP_TRY(read_named(gguf, n_tokens, kind, source.named));
+    LP_TRY(read_bool(gguf, "tokenizer.ggml.add_bos_token", &source.adds_bos));
+    LP_TRY(read_bool(gguf, "tokenizer.ggml.add_eos_token", &adds_eos));
+    LP_TRY(read_bool(gguf, "tokenizer.ggml.add_space_prefix", &source.adds_space));
+    source.adds_eos = adds_eos;
+    source.scores = a->scores;
     source.tokens = a->tokens;
     source.n_tokens = (int32_t)n_tokens;
     source.types = a->types;
@@ -92,5 +131,6 @@ lp_status lp_tokenizer_create(const lp_gguf *gguf, lp_tokenizer **out)
     free(a.tokens);
     free(a.merges);
     free(a.types);
+    free(a.scores);
     return status;
 }

@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "model/tokenizer/bpe.h"
 #include "model/tokenizer/special.h"
+#include "model/tokenizer/spm.h"
 #include "model/tokenizer/split.h"
 #include "model/tokenizer/vocabulary.h"
 
@@ -16,18 +17,28 @@ typedef enum lp_token_type {
     LP_TOKEN_BYTE, LP_TOKEN_TYPE_COUNT
 } lp_token_type;
 
+/* tokenizer.ggml.model */
+typedef enum lp_tokenizer_kind {
+    LP_TOKENIZER_BPE, /* "gpt2": words, then merges of byte characters */
+    LP_TOKENIZER_SPM, /* "llama": merges by score, spaces are U+2581 */
+    LP_TOKENIZER_KIND_COUNT
+} lp_tokenizer_kind;
+
 struct lp_tokenizer {
     lp_arena arena;
+    lp_tokenizer_kind kind;
     lp_vocabulary vocabulary;
     lp_string *bytes;      /* [n] what each token stands for */
     uint8_t *type;         /* [n] lp_token_type */
     bool *ends_generation; /* [n] */
-    const lp_split *split;
-    lp_merges merges;
+    const lp_split *split; /* BPE */
+    lp_merges merges;      /* BPE */
+    lp_spm spm;            /* SPM */
     int32_t byte_id[256];  /* token of each byte; -1: none */
     size_t max_token;      /* bytes of the longest token's text */
     int32_t bos, eos, unknown; /* -1: none */
-    bool adds_bos;
+    bool adds_bos, adds_eos;
+    bool adds_space;         /* a space before text at the start and after a special token */
     lp_special special;      /* control, unknown and user-defined texts */
     lp_special user_defined; /* those that match in any text */
 };
@@ -41,22 +52,25 @@ typedef enum lp_named_token {
 /* Everything that a file says. The strings are copied by lp_tokenizer_create_from. */
 typedef struct lp_tokenizer_source {
     const char *name;        /* for messages */
-    lp_string model;         /* "gpt2" */
+    lp_string model;         /* "gpt2", "llama" */
     lp_string pre;           /* empty or "default": not stated, gpt-2 is taken */
-    const lp_string *tokens; /* [n_tokens], byte characters */
+    const lp_string *tokens; /* [n_tokens]; of gpt2, byte characters */
     int32_t n_tokens;
     const int32_t *types;    /* [n_tokens]; NULL: all normal */
-    const lp_string *merges; /* [n_merges] "left right", by rank */
+    const float *scores;     /* [n_tokens] of llama */
+    const lp_string *merges; /* [n_merges] of gpt2: "left right", by rank */
     size_t n_merges;
     int32_t named[LP_NAMED_COUNT];
     int adds_bos;            /* 0, 1; -1: as the pre-tokenizer's family does */
+    bool adds_eos;
+    int adds_space;          /* 0, 1; -1: llama does */
 } lp_tokenizer_source;
 
 /* Key of a named token, "tokenizer.ggml.bos_token_id" ... */
 const char *lp_named_token_key(lp_named_token which);
 
-/* LP_UNSUPPORTED unless this build knows tokenizers of this kind. */
-lp_status lp_tokenizer_check_model(const char *name, lp_string model);
+/* Kind of tokenizer.ggml.model. Errors: LP_UNSUPPORTED, with the known ones. */
+lp_status lp_tokenizer_find_kind(const char *name, lp_string model, lp_tokenizer_kind *kind);
 
 /* Errors as lp_tokenizer_create. */
 lp_status lp_tokenizer_create_from(const lp_tokenizer_source *source, lp_tokenizer **out);

@@ -143,6 +143,20 @@ static inline void search_extreme(const lp_scale_search *s, int n, const lanes *
     codes_at(s, n, x, i, no_base, off, code);
 }
 
+/* A zero scale has level 0 everywhere. */
+static inline void search_divided(const lp_scale_search *s, int n, const lanes *restrict x, lanes scale,
+                                  uint8_t (*restrict code)[LP_LANES])
+{
+    static const int32_t none_off[LP_LANES];
+    lanes extreme, magnitude, i;
+    find_extreme(n, x, extreme, magnitude);
+    for (int l = 0; l < LP_LANES; l++) {
+        scale[l] = extreme[l] / s->span;
+        i[l] = scale[l] != 0.0f ? 1.0f / scale[l] : 0.0f;
+    }
+    codes_at(s, n, x, i, no_base, none_off, code);
+}
+
 static inline void search_correlation(const lp_scale_search *s, int n, const lanes *restrict x, const lanes *restrict w,
                                       lanes scale, uint8_t (*restrict code)[LP_LANES])
 {

@@ -107,6 +107,7 @@ static void search(const lp_scale_search *s, int n, const lanes *restrict x, con
     case LP_KIND_EXPONENT: search_exponent(n, x, scale); return;
     case LP_KIND_EXTREME:
     case LP_KIND_LARGEST: search_extreme(s, n, x, scale, code); return;
+    case LP_KIND_DIVIDED: search_divided(s, n, x, scale, code); return;
     case LP_KIND_CORRELATION: search_correlation(s, n, x, w, scale, code); return;
     case LP_KIND_DESCENT: search_descent(s, n, x, w, scale, code); return;
     case LP_KIND_POSITIVE: search_positive(s, n, x, w, scale, code); return;
@@ -209,12 +210,21 @@ static void code_simple(const lp_encode_format *format, const lp_encode_plan *pl
     }
 }
 
-static void code_table(const lp_encode_format *format, lp_encode_batch *batch, const lanes inverse)
+/* Nearest entries with the unrounded scales, sub-block by sub-block. */
+static void code_table(const lp_encode_format *format, const lp_encode_plan *plan, lp_encode_batch *batch, const work *k)
 {
-    int32_t code[LP_LANES];
-    for (int j = 0; j < format->n_values; j++) {
-        for (int l = 0; l < LP_LANES; l++) code[l] = table_code(inverse[l] * batch->x[j][l]);
-        for (int l = 0; l < LP_LANES; l++) batch->code[j][l] = (uint8_t)code[l];
+    int n = format->n_sub;
+    for (int b = 0; b < format->n_values / n; b++) {
+        lanes inverse;
+        for (int l = 0; l < LP_LANES; l++) {
+            float d = plan->super ? k->d[l] * (float)(k->sub[b][l] + plan->super->first) : k->d[l];
+            inverse[l] = d != 0.0f ? 1.0f / d : 0.0f;
+        }
+        int32_t code[LP_LANES];
+        for (int j = b * n; j < (b + 1) * n; j++) {
+            for (int l = 0; l < LP_LANES; l++) code[l] = table_code(inverse[l] * batch->x[j][l]);
+            for (int l = 0; l < LP_LANES; l++) batch->code[j][l] = (uint8_t)code[l];
+        }
     }
 }
 
@@ -267,15 +277,11 @@ static void code_e2m1(const lp_encode_format *format, lp_encode_batch *batch, co
 
 static void choose_codes(const lp_encode_format *format, const lp_encode_plan *plan, lp_encode_batch *batch, const work *k)
 {
-    lanes i;
     switch (plan->final) {
     case LP_FINAL_SEARCH: return;
     case LP_FINAL_TRUNCATE:
     case LP_FINAL_AWAY: code_simple(format, plan, batch, k); return;
-    case LP_FINAL_TABLE:
-        for (int l = 0; l < LP_LANES; l++) i[l] = k->d[l] != 0.0f ? 1.0f / k->d[l] : 0.0f;
-        code_table(format, batch, i);
-        return;
+    case LP_FINAL_TABLE: code_table(format, plan, batch, k); return;
     case LP_FINAL_STORED:
         if (!plan->super) memset(batch->code, format->zero, sizeof batch->code);
         code_stored(format, plan, batch, k);
@@ -322,6 +328,14 @@ static void put_sub_scales(const lp_encode_format *format, lp_encode_batch *batc
                 out[b + 8][l] = (uint8_t)((k->sub[b + 4][l] & 15) | (k->sub_offset[b + 4][l] & 15) << 4);
             }
             break;
+        case LP_SUB_SPLIT: {
+            unsigned high = 0;
+            for (int b = 0; b < 8; b++) high |= (unsigned)k->sub[b][l] >> 4 << 2 * b;
+            out[0][l] = (uint8_t)high;
+            out[1][l] = (uint8_t)(high >> 8);
+            for (int b = 0; b < 4; b++) out[2 + b][l] = (uint8_t)((k->sub[2 * b][l] & 15) | k->sub[2 * b + 1][l] << 4);
+            break;
+        }
         case LP_SUB_BYTES:
             for (int b = 0; b < 16; b++) out[b][l] = (uint8_t)(k->sub[b][l] - 128);
             break;

@@ -26,6 +26,8 @@ typedef enum lp_search_kind {
     LP_KIND_EXPONENT,
     /* inverse scale = span / extreme value, and scale its inverse */
     LP_KIND_EXTREME,
+    /* scale = extreme value / span, and inverse scale its inverse */
+    LP_KIND_DIVIDED,
     /* for values >= 0: scale = largest / span */
     LP_KIND_LARGEST,
     /* trials keep the largest (sum w x l)^2 / (sum w l^2), the weighted squared error's complement; scale refitted */
@@ -98,7 +100,8 @@ typedef enum lp_sub_layout {
     LP_SUB_NIBBLES,  /* Q2_K: scale low, offset high */
     LP_SUB_SIX,      /* Q3_K: 16 six-bit scales, offset by 32 */
     LP_SUB_SIX_PAIR, /* Q4_K, Q5_K: 8 six-bit scales and 8 six-bit offsets */
-    LP_SUB_BYTES     /* Q6_K: int8 */
+    LP_SUB_BYTES,    /* Q6_K: int8 */
+    LP_SUB_SPLIT     /* IQ4_XS: 8 six-bit scales, offset by 32: a word of high pairs, then nibbles */
 } lp_sub_layout;
 
 typedef struct lp_encode_format {

@@ -32,6 +32,7 @@ static const lp_scale_search range15 = RANGE(15), range31 = RANGE(31);
 static const lp_scale_search exponent = {.kind = LP_KIND_EXPONENT, .last = 15};
 static const lp_scale_search extreme4 = EXTREME(4, TINY), extreme32 = EXTREME(32, TINY);
 static const lp_scale_search super_extreme32 = EXTREME(32, 0), super_extreme128 = EXTREME(128, TINY);
+static const lp_scale_search super_divided32 = {.kind = LP_KIND_DIVIDED, .first = -32, .last = 31, .span = -32};
 static const lp_scale_search largest15 = LARGEST(15), largest63 = LARGEST(63);
 static const lp_scale_search correlation4 = CORRELATION(4), correlation8 = CORRELATION(8);
 static const lp_scale_search correlation16 = CORRELATION(16), correlation32 = CORRELATION(32);
@@ -77,6 +78,12 @@ static const lp_encode_format formats[] = {
      .plain = {.weighting = LP_WEIGHT_SQUARE, .sub = &correlation_iq4, .final = LP_FINAL_TABLE},
      .weighted = {.weighting = LP_WEIGHT_ROOT, .sigma = LP_SIGMA_BLOCK, .sigma_factor = 2, .sub = &correlation_iq4, .final = LP_FINAL_TABLE},
      .rtn = STORED(quotient_iq4)},
+    {.name = "iq4_xs", .n_values = 256, .n_bytes = 136, .n_sub = 32, .zero = 8, .at_scale = 0, .at_offset = -1,
+     .sub_layout = LP_SUB_SPLIT, .at_sub = 2, .plane = {{4, 0, 16, 8}},
+     .plain = {.weighting = LP_WEIGHT_SQUARE, .sub = &correlation_iq4, .super = &super_divided32, .final = LP_FINAL_TABLE},
+     .weighted = {.weighting = LP_WEIGHT_ROOT, .sigma = LP_SIGMA_BLOCK, .sigma_factor = 2, .sub = &correlation_iq4,
+                  .super = &super_divided32, .final = LP_FINAL_TABLE},
+     .rtn = {.sub = &quotient_iq4, .super = &super_divided32, .final = LP_FINAL_TABLE}},
     {.name = "mxfp4", .n_values = 32, .n_bytes = 17, .n_sub = 32, .zero = 0, .at_scale = 0, .at_offset = -1,
      .exponent = true, .plane = {{4, 0, 16, 1}},
      .plain = {.sub = &exponent, .final = LP_FINAL_E2M1}, .weighted = {.sub = &exponent, .final = LP_FINAL_E2M1},

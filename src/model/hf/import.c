@@ -1,0 +1,271 @@
+/* A Hugging Face folder as a GGUF file in memory: tensors stay mapped where their bytes are the same. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/checked.h"
+#include "base/fail.h"
+#include "file/gguf.h"
+#include "model/hf/hf.h"
+
+bool lp_hf_is_folder(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode);
+}
+
+lp_status lp_hf_file_open(const char *folder, const char *name, bool required, lp_hf_file *out)
+{
+    static const lp_json_limits limits = {64 << 20, 16 << 20, 32};
+    size_t n = strlen(folder) + strlen(name) + 2;
+    struct stat s;
+    *out = (lp_hf_file){.map.slot = -1};
+    if (!(out->path = malloc(n))) return lp_fail_memory(n, "a path");
+    snprintf(out->path, n, "%s/%s", folder, name);
+    if (!required && stat(out->path, &s) != 0) return LP_OK;
+    lp_status status = lp_map_open(out->path, &out->map);
+    if (status == LP_OK) status = lp_json_parse(out->path, (const char *)out->map.data, out->map.n_bytes, &limits, &out->json);
+    if (status == LP_OK && out->json.node->kind != LP_JSON_OBJECT) status = lp_fail(LP_INPUT, "%s: is no JSON object", out->path);
+    return status; /* the caller closes in every case */
+}
+
+void lp_hf_file_close(lp_hf_file *file)
+{
+    lp_json_free(&file->json);
+    lp_map_close(&file->map);
+    free(file->path);
+    *file = (lp_hf_file){.map.slot = -1};
+}
+
+/* A tensor on its way. */
+typedef struct item {
+    const lp_safetensor *source; /* NULL: rope_freqs */
+    const lp_hf_name *name;
+    int64_t layer;
+    const lp_packing *packing;   /* in GGUF */
+    uint64_t n_bytes;            /* in GGUF */
+    bool copied;                 /* widened to F32, or rows permuted */
+} item;
+
+typedef struct importer {
+    const char *folder;
+    lp_arena arena;
+    lp_hf_file config, tokenizer, tokenizer_config;
+    lp_safetensors_folder tensors;
+    const lp_hf_architecture *architecture;
+    lp_hf_shape shape;
+    lp_gguf_writer *writer;
+    item *items; /* [n] in GGUF order */
+    size_t n;
+    uint64_t n_copied;
+    char warning[160];
+} importer;
+
+/* The embedding, layers, then the rest; inside each the order of the table. */
+static int by_place(const void *a, const void *b)
+{
+    const item *x = a, *y = b;
+    int64_t p = x->name->in_layer ? x->layer : strcmp(x->name->gguf, "token_embd.weight") == 0 ? -1 : INT64_MAX;
+    int64_t q = y->name->in_layer ? y->layer : strcmp(y->name->gguf, "token_embd.weight") == 0 ? -1 : INT64_MAX;
+    if (p != q) return p < q ? -1 : 1;
+    return x->name < y->name ? -1 : x->name > y->name;
+}
+
+static bool ends_with(lp_string s, const char *end)
+{
+    size_t n = strlen(end);
+    return s.n >= n && memcmp(s.data + s.n - n, end, n) == 0;
+}
+
+/* A second copy of the embedding as output matrix is dropped, if it is one. */
+static lp_status is_copy(const importer *m, const lp_safetensor *head, bool *copy)
+{
+    const lp_safetensor *e = lp_safetensors_folder_find(&m->tensors, "model.embed_tokens.weight");
+    *copy = m->shape.tied && e;
+    if (!*copy || (head->n_bytes == e->n_bytes && head->type == e->type && memcmp(head->data, e->data, e->n_bytes) == 0)) return LP_OK;
+    return lp_fail(LP_INPUT, "%s: lm_head.weight: differs from the embedding, though tie_word_embeddings is set", m->folder);
+}
+
+static int64_t heads_of(const importer *m, const item *i)
+{
+    return i->name->rows == LP_HF_ROWS_Q ? m->shape.n_head : m->shape.n_head_kv;
+}
+
+static lp_status add_item(importer *m, const lp_safetensor *t)
+{
+    char shown[LP_PRINTABLE];
+    item i = {.source = t};
+    lp_name_printable(t->name, shown);
+    if (ends_with(t->name, ".self_attn.rotary_emb.inv_freq")) return LP_OK; /* follows from rope_theta */
+    i.name = lp_hf_find_name(m->architecture, t->name, false, &i.layer);
+    if (!i.name) return lp_fail(LP_UNSUPPORTED, "%s: %s: a tensor that %s does not have", m->folder, shown, m->architecture->class_name);
+    if (i.layer >= m->shape.n_layer)
+        return lp_fail(LP_INPUT, "%s: %s: the model has %lld layers", m->folder, shown, (long long)m->shape.n_layer);
+    bool copy = false;
+    if (strcmp(i.name->gguf, "output.weight") == 0) LP_TRY(is_copy(m, t, &copy));
+    if (copy) return LP_OK;
+    i.packing = t->type->packing ? lp_packing_by_name(t->type->packing) : NULL;
+    if (!i.packing || !i.packing->is_float)
+        return lp_fail(LP_UNSUPPORTED, "%s: %s: weights of dtype %s cannot be converted (F32, F16 and BF16 can)", m->folder, shown, t->type->name);
+    if (t->n_dims < 1 || t->n_dims > 2 || t->n_bytes == 0)
+        return lp_fail(LP_INPUT, "%s: %s: has %d dimensions and %llu bytes", m->folder, shown, t->n_dims, (unsigned long long)t->n_bytes);
+    i.n_bytes = t->n_bytes;
+    if (t->n_dims == 1) { /* vectors are F32 in GGUF files */
+        i.copied = i.packing != lp_packing_by_name("f32");
+        i.n_bytes = 4 * (uint64_t)t->dim[0]; /* the header's offsets are below 2^53 */
+        i.packing = lp_packing_by_name("f32");
+    }
+    if (m->architecture->permutes && i.name->rows != LP_HF_ROWS_KEPT) {
+        int64_t rows = heads_of(m, &i) * m->shape.head_size;
+        if (t->dim[0] != rows)
+            return lp_fail(LP_INPUT, "%s: %s: has %lld rows, but the heads have %lld", m->folder, shown, (long long)t->dim[0], (long long)rows);
+        i.copied = true;
+    }
+    if (i.copied) {
+        uint64_t padded;
+        if (!lp_align_u64(i.n_bytes, 64, &padded) || !lp_add_u64(m->n_copied, padded, &m->n_copied) || m->n_copied > SIZE_MAX / 2)
+            return lp_fail_memory(SIZE_MAX, "permuted tensors");
+    }
+    m->items[m->n++] = i;
+    return LP_OK;
+}
+
+/* Records which vectors were narrower, so that they can be again. */
+static lp_status record_narrow(importer *m, const char *dtype, const char *key)
+{
+    lp_string *names = lp_arena_alloc_array(&m->arena, m->n, sizeof *names);
+    uint64_t n = 0;
+    if (!names) return LP_RESOURCE;
+    for (size_t k = 0; k < m->n; k++) {
+        const item *i = &m->items[k];
+        if (!i->source || i->source->n_dims != 1 || strcmp(i->source->type->name, dtype) != 0) continue;
+        char name[LP_GGUF_MAX_NAME + 1];
+        lp_hf_make_name(i->name, i->layer, true, name, sizeof name);
+        names[n] = (lp_string){lp_arena_copy_string(&m->arena, name, strlen(name)), strlen(name)};
+        if (!names[n++].data) return LP_RESOURCE;
+    }
+    return n ? lp_gguf_writer_set_strings(m->writer, key, names, n) : LP_OK;
+}
+
+static lp_status declare(importer *m)
+{
+    static const lp_hf_name factors = {"", "rope_freqs.weight", false, LP_HF_ROWS_KEPT};
+    const lp_packing *matrices = NULL;
+    if (m->shape.rope_factors)
+        m->items[m->n++] = (item){.name = &factors, .layer = -1, .packing = lp_packing_by_name("f32"), .n_bytes = 2 * (uint64_t)m->shape.head_size};
+    qsort(m->items, m->n, sizeof *m->items, by_place);
+    for (size_t k = 0; k < m->n; k++) {
+        const item *i = &m->items[k];
+        int64_t dim[2] = {m->shape.head_size / 2, 1};
+        int n_dims = i->source ? i->source->n_dims : 1;
+        for (int d = 0; i->source && d < n_dims; d++) dim[d] = i->source->dim[n_dims - 1 - d];
+        char name[LP_GGUF_MAX_NAME + 1];
+        lp_hf_make_name(i->name, i->layer, true, name, sizeof name);
+        LP_TRY(lp_gguf_writer_add_tensor(m->writer, name, n_dims, dim, i->packing));
+        if (n_dims == 2) matrices = i->packing;
+    }
+    if (matrices && matrices->file_type >= 0) LP_TRY(lp_gguf_writer_set_u32(m->writer, "general.file_type", (uint32_t)matrices->file_type));
+    LP_TRY(record_narrow(m, "BF16", "lowp.convert.bf16"));
+    return record_narrow(m, "F16", "lowp.convert.f16");
+}
+
+/* The bytes of an item that is not as it stands in its file. */
+static lp_status copy_item(const importer *m, const item *i, uint8_t *dst)
+{
+    const lp_safetensor *t = i->source;
+    const uint8_t *src = t->data;
+    uint8_t *wide = NULL;
+    bool permuted = m->architecture->permutes && i->name->rows != LP_HF_ROWS_KEPT;
+    if (t->n_bytes != i->n_bytes) {
+        uint8_t *out = permuted ? (wide = malloc((size_t)i->n_bytes)) : dst;
+        if (!out) return lp_fail_memory((size_t)i->n_bytes, "a tensor");
+        lp_packing_decode(lp_packing_by_name(t->type->packing), t->data, t->dim[0], (float *)(void *)out);
+        src = out;
+    }
+    if (permuted)
+        lp_hf_permute(src, dst, heads_of(m, i), m->shape.head_size, (size_t)(i->n_bytes / (uint64_t)t->dim[0]), true);
+    free(wide);
+    return LP_OK;
+}
+
+static lp_status place(importer *m, lp_gguf_parts *parts)
+{
+    size_t at = 0, n_factors = (size_t)m->shape.head_size / 2 * sizeof(float);
+    parts->data = calloc(m->n + 1, sizeof *parts->data);
+    parts->map = calloc(m->tensors.n_files + 1, sizeof *parts->map);
+    if (!parts->data || !parts->map) return lp_fail_memory(m->n * sizeof *parts->data, "tensors");
+    uint8_t *buffer = parts->buffer = malloc((size_t)m->n_copied + n_factors + 64);
+    if (!buffer) return lp_fail_memory((size_t)m->n_copied, "permuted tensors");
+    for (size_t k = 0; k < m->n; k++) {
+        const item *i = &m->items[k];
+        parts->data[k] = i->copied || !i->source ? buffer + at : i->source->data;
+        if (i->copied) LP_TRY(copy_item(m, i, buffer + at));
+        else if (!i->source) memcpy(buffer + at, m->shape.rope_factors, n_factors);
+        if (i->copied) at += ((size_t)i->n_bytes + 63) / 64 * 64;
+        else if (!i->source) at += (n_factors + 63) / 64 * 64;
+    }
+    for (uint32_t f = 0; f < m->tensors.n_files; f++) { /* the maps change hands; a closed one closes again without effect */
+        parts->map[parts->n_maps++] = m->tensors.file[f]->map;
+        m->tensors.file[f]->map = (lp_map){.slot = -1};
+    }
+    return LP_OK;
+}
+
+/* What GGUF files said about a model, and a folder keeps beside its tensors. */
+static lp_status read_notes(importer *m)
+{
+    const lp_json *metadata = lp_json_find(m->tensors.file[0]->header.node, "__metadata__");
+    const lp_json *at = metadata ? metadata + 1 : NULL;
+    for (uint32_t i = 0; at && i < metadata->n; i++, at += 2) {
+        if (at->n <= 5 || memcmp(at->text, "gguf.", 5) != 0 || memchr(at[1].text, 0, at[1].n) || at[1].n > LP_GGUF_MAX_STRING) continue;
+        lp_string key = {at->text + 5, at->n - 5};
+        if (!lp_hf_is_note(key) || key.n > 256 || memchr(key.data, 0, key.n)) continue;
+        const char *name = lp_arena_copy_string(&m->arena, key.data, key.n), *value = lp_arena_copy_string(&m->arena, at[1].text, at[1].n);
+        if (!name || !value) return LP_RESOURCE;
+        LP_TRY(lp_gguf_writer_set_string(m->writer, name, value));
+    }
+    return LP_OK;
+}
+
+static lp_status read_all(importer *m)
+{
+    LP_TRY(lp_hf_file_open(m->folder, "config.json", true, &m->config));
+    LP_TRY(lp_hf_find_architecture(m->config.path, m->config.json.node, &m->architecture));
+    LP_TRY(lp_hf_file_open(m->folder, "tokenizer.json", true, &m->tokenizer));
+    LP_TRY(lp_hf_file_open(m->folder, "tokenizer_config.json", false, &m->tokenizer_config));
+    LP_TRY(lp_safetensors_folder_open(m->folder, &m->tensors));
+    LP_TRY(lp_gguf_writer_create_dry(&m->writer));
+    LP_TRY(lp_hf_read_config(&m->config, m->architecture, m->writer, &m->arena, &m->shape));
+    if (m->tensors.n_files) LP_TRY(read_notes(m));
+    const lp_safetensor *e = lp_safetensors_folder_find(&m->tensors, "model.embed_tokens.weight");
+    if (!e || e->n_dims != 2 || e->dim[0] != m->shape.n_vocab)
+        return lp_fail(LP_INPUT, "%s: model.embed_tokens.weight: missing, or not of %lld rows (vocab_size)", m->folder, (long long)m->shape.n_vocab);
+    m->items = lp_arena_alloc_array(&m->arena, (size_t)m->tensors.names.n + 1, sizeof *m->items);
+    if (!m->items) return LP_RESOURCE;
+    for (uint32_t t = 0; t < m->tensors.names.n; t++) LP_TRY(add_item(m, m->tensors.tensor[t]));
+    LP_TRY(lp_hf_read_tokenizer(&m->tokenizer, &m->tokenizer_config, &m->config, m->shape.n_vocab, m->writer, &m->arena, m->warning,
+                                sizeof m->warning));
+    return declare(m);
+}
+
+lp_status lp_hf_open(const char *folder, lp_gguf **out)
+{
+    importer m = {.folder = folder};
+    lp_gguf_parts parts = {0};
+    *out = NULL;
+    m.config.map.slot = m.tokenizer.map.slot = m.tokenizer_config.map.slot = -1;
+    lp_status status = read_all(&m);
+    if (status == LP_OK) status = lp_gguf_writer_header(m.writer, &parts.image, &parts.n_image);
+    if (status == LP_OK) status = place(&m, &parts);
+    if (status == LP_OK) status = lp_gguf_open_parts(&parts, folder, out);
+    else lp_gguf_parts_free(&parts);
+    if (status == LP_OK && m.warning[0]) lp_gguf_warn(*out, "%s", m.warning);
+    lp_gguf_writer_abort(m.writer);
+    lp_safetensors_folder_close(&m.tensors);
+    lp_hf_file_close(&m.config);
+    lp_hf_file_close(&m.tokenizer);
+    lp_hf_file_close(&m.tokenizer_config);
+    lp_arena_free(&m.arena);
+    return status;
+}
