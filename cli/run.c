@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef struct run_options {
     cli_common common;
-    const char *prompt;
+    const char *prompt, *system, *chat_template;
+    bool chat;
     int64_t n_tokens, n_context, n_chunk;
     int activations;
     double temperature, top_p, min_p, typical_p, repeat_penalty, frequency_penalty, presence_penalty;
@@ -53,12 +55,13 @@ static void stream(lp_utf8_stream *utf8, lp_string s, bool terminal)
     free(shown);
 }
 
-static lp_status prefill(lp_session *session, const int32_t *ids, int64_t n, int64_t n_chunk, const float **logits)
+/* Positions from `done` on; those before are in the cache. */
+static lp_status prefill(lp_session *session, const int32_t *ids, int64_t done, int64_t n, int64_t n_chunk, const float **logits)
 {
     int32_t *position = cli_alloc((size_t)n_chunk * sizeof *position);
     uint8_t *wants = cli_alloc((size_t)n_chunk);
     lp_status status = LP_OK;
-    for (int64_t first = 0; first < n && !status; first += n_chunk) {
+    for (int64_t first = done; first < n && !status; first += n_chunk) {
         int64_t count = n - first < n_chunk ? n - first : n_chunk;
         for (int64_t i = 0; i < count; i++) {
             position[i] = (int32_t)(first + i);
@@ -137,6 +140,61 @@ static void forget(generation *g)
     *g = (generation){0};
 }
 
+/* ---- chats ------------------------------------------------------------------------------------------------------- */
+
+typedef struct conversation {
+    lp_chat_message *message; /* contents are copies */
+    size_t n;
+} conversation;
+
+static void add_message(conversation *chat, const char *role, const char *content, size_t n)
+{
+    chat->message = cli_realloc(chat->message, (chat->n + 1) * sizeof *chat->message);
+    char *copy = cli_alloc(n + 1);
+    if (n) memcpy(copy, content, n);
+    chat->message[chat->n++] = (lp_chat_message){role, copy, n};
+}
+
+static void drop_message(conversation *chat) { free((char *)chat->message[--chat->n].content); }
+
+static void begin_conversation(conversation *chat, const run_options *options)
+{
+    if (options->system) add_message(chat, "system", options->system, strlen(options->system));
+}
+
+static void end_conversation(conversation *chat)
+{
+    while (chat->n) drop_message(chat);
+    free(chat->message);
+}
+
+static lp_status encode_conversation(const lp_tokenizer *tokenizer, const lp_template *chat_template, const conversation *chat,
+                                     int32_t **ids, size_t *n_ids)
+{
+    lp_chat c = {.message = chat->message, .n_messages = chat->n, .add_generation_prompt = true, .now = (int64_t)time(NULL)};
+    lp_status status = lp_chat_encode(tokenizer, chat_template, &c, ids, n_ids);
+    return !status && !*n_ids ? cli_fail(LP_INPUT, NULL, "the chat template makes an empty text") : status;
+}
+
+static lp_status open_template(const lp_model *model, const run_options *options, lp_template **out)
+{
+    lp_string source = {NULL, 0};
+    char *text = NULL;
+    lp_status status = LP_OK;
+    if (options->chat_template) {
+        status = lp_text_read(options->chat_template, &text, &source.n);
+        source.data = text;
+    } else {
+        status = lp_gguf_get_string(lp_model_gguf(model), "tokenizer.chat_template", false, &source);
+        if (!status && !source.data)
+            status = cli_fail(LP_UNSUPPORTED, "give one by --chat-template FILE, or leave out --chat: the model then continues the text",
+                              "%s: tokenizer.chat_template: the file has no chat template", options->common.operand[0]);
+    }
+    if (!status) status = lp_template_parse(source.data, source.n, out);
+    free(text);
+    return status;
+}
+
 static lp_status create_sampler(const run_options *o, int32_t n_vocab, lp_sampler **sampler)
 {
     lp_sampler_options s = lp_sampler_defaults();
@@ -153,7 +211,7 @@ static lp_status create_sampler(const run_options *o, int32_t n_vocab, lp_sample
     return lp_sampler_create(&s, n_vocab, sampler);
 }
 
-static lp_status generate(lp_session *session, const run_options *options, const int32_t *ids, int64_t n_ids,
+static lp_status generate(lp_session *session, const run_options *options, const int32_t *ids, int64_t done, int64_t n_ids,
                           int64_t n_context, bool show, generation *g)
 {
     lp_sampler *sampler;
@@ -162,9 +220,9 @@ static lp_status generate(lp_session *session, const run_options *options, const
     if (status) return status;
     for (int64_t i = 0; i < n_ids; i++) lp_sampler_accept(sampler, ids[i]);
     double start = cli_now_s();
-    status = prefill(session, ids, n_ids, options->n_chunk, &logits);
+    status = prefill(session, ids, done, n_ids, options->n_chunk, &logits);
     g->prefill_s = cli_now_s() - start;
-    g->n_prompt = n_ids;
+    g->n_prompt = n_ids - done;
     if (!status) status = decode(session, sampler, options, n_context, logits, show, g);
     lp_sampler_free(sampler);
     return status;
@@ -248,12 +306,22 @@ static lp_status report_dry_run(const lp_model *model, const run_options *option
     return LP_OK;
 }
 
-static lp_status run_once(const lp_model *model, const run_options *options, const char *prompt, size_t n_prompt)
+static lp_status run_once(const lp_model *model, const run_options *options, const lp_template *chat_template, const char *prompt,
+                          size_t n_prompt)
 {
     int64_t n_longest = options->n_context ? options->n_context : lp_model_get_info(model)->n_context;
     int32_t *ids = NULL;
     size_t n_ids = 0;
-    lp_status status = encode_prompt(lp_model_tokenizer(model), prompt, n_prompt, &ids, &n_ids);
+    lp_status status;
+    if (chat_template) {
+        conversation chat = {0};
+        begin_conversation(&chat, options);
+        add_message(&chat, "user", prompt, n_prompt);
+        status = encode_conversation(lp_model_tokenizer(model), chat_template, &chat, &ids, &n_ids);
+        end_conversation(&chat);
+    } else {
+        status = encode_prompt(lp_model_tokenizer(model), prompt, n_prompt, &ids, &n_ids);
+    }
     if (status) return status;
     int64_t n = (int64_t)n_ids, n_context = n + options->n_tokens < n_longest ? n + options->n_tokens : n_longest;
     if (options->n_context) n_context = options->n_context;
@@ -273,11 +341,11 @@ static lp_status run_once(const lp_model *model, const run_options *options, con
     if ((status = cli_pool(&options->common, &pool)) == LP_OK) {
         status = create_session(model, options, n_context, pool, &session);
         if (!status && show) print_settings(options);
-        if (!status && show && n_prompt && isatty(STDOUT_FILENO)) {
+        if (!status && show && !chat_template && n_prompt && isatty(STDOUT_FILENO)) {
             cli_print_bytes(cli_out(), prompt, n_prompt, true);
             fflush(cli_out());
         }
-        if (!status) status = generate(session, options, ids, n, n_context, show, &g);
+        if (!status) status = generate(session, options, ids, 0, n, n_context, show, &g);
         if (!status && show) print_speed(options, &g);
         if (!status && !show) print_json(options, &g);
         lp_session_close(session);
@@ -316,7 +384,7 @@ static lp_status run_interactive(const lp_model *model, const run_options *optio
             fprintf(stderr, "that is longer than the context (%lld tokens)\n", (long long)n_context);
         } else if (!status) {
             cli_print_bytes(cli_out(), line, (size_t)n, true);
-            status = generate(session, options, ids, (int64_t)n_ids, n_context, true, &g);
+            status = generate(session, options, ids, 0, (int64_t)n_ids, n_context, true, &g);
             if (!status && options->common.verbose) print_speed(options, &g);
             if (status == LP_INTERRUPTED && cli_interrupted()) {
                 status = LP_OK; /* Ctrl-C while it writes stops the text only */
@@ -333,6 +401,63 @@ static lp_status run_interactive(const lp_model *model, const run_options *optio
     return status;
 }
 
+/* A conversation on a terminal. What the cache holds of it already is not computed again. */
+static lp_status run_chat(const lp_model *model, const run_options *options, const lp_template *chat_template)
+{
+    int64_t n_context = options->n_context ? options->n_context : lp_model_get_info(model)->n_context;
+    lp_pool *pool;
+    lp_session *session = NULL;
+    lp_status status = cli_pool(&options->common, &pool);
+    if (status) return status;
+    status = create_session(model, options, n_context, pool, &session);
+    if (!status) print_settings(options);
+    if (!status) cli_note(&options->common, "Type a message. Ctrl-C stops an answer, an empty line ends.");
+    conversation chat = {0};
+    begin_conversation(&chat, options);
+    int32_t *cached = NULL;
+    char *line = NULL;
+    size_t room = 0;
+    while (!status) {
+        fputs("> ", stderr);
+        ssize_t n = getline(&line, &room, stdin);
+        if (n < 0) fputc('\n', stderr);
+        if (n < 0 && cli_interrupted()) status = LP_INTERRUPTED;
+        if (n > 0 && line[n - 1] == '\n') n--;
+        if (n <= 0) break;
+        int32_t *ids = NULL;
+        size_t n_ids = 0;
+        generation g = {0};
+        add_message(&chat, "user", line, (size_t)n);
+        status = encode_conversation(lp_model_tokenizer(model), chat_template, &chat, &ids, &n_ids);
+        if (!status && (int64_t)n_ids > n_context) {
+            fprintf(stderr, "the conversation is longer than the context (%lld tokens)\n", (long long)n_context);
+            drop_message(&chat);
+        } else if (!status) {
+            int64_t length = lp_session_length(session, 0), done = 0;
+            while (done < length && done < (int64_t)n_ids - 1 && cached[done] == ids[done]) done++;
+            if (done < length) status = lp_session_truncate(session, 0, done);
+            if (!status) status = generate(session, options, ids, done, (int64_t)n_ids, n_context, true, &g);
+            if (!status && options->common.verbose) print_speed(options, &g);
+            if (status == LP_INTERRUPTED && cli_interrupted()) {
+                status = LP_OK; /* Ctrl-C while it writes stops the answer only */
+                cli_forget_interrupt();
+            }
+            add_message(&chat, "assistant", g.text, g.n_text);
+            cached = cli_realloc(cached, (n_ids + (size_t)g.n_tokens) * sizeof *cached);
+            memcpy(cached, ids, n_ids * sizeof *cached);
+            if (g.n_tokens) memcpy(cached + n_ids, g.tokens, (size_t)g.n_tokens * sizeof *cached);
+        }
+        free(ids);
+        forget(&g);
+    }
+    free(cached);
+    free(line);
+    end_conversation(&chat);
+    lp_session_close(session);
+    lp_pool_destroy(pool);
+    return status;
+}
+
 static lp_status run(const void *argument)
 {
     const run_options *options = argument;
@@ -342,15 +467,22 @@ static lp_status run(const void *argument)
     int64_t longest = lp_model_get_info(model)->n_context;
     char *text = NULL;
     size_t n = 0;
+    lp_template *chat_template = NULL;
+    bool chat = options->chat || options->chat_template;
     if (options->n_context > longest)
         status = cli_fail(LP_USAGE, NULL, "--context: %lld is more than the model's %lld", (long long)options->n_context,
                           (long long)longest);
+    else if (options->system && !chat)
+        status = cli_fail(LP_USAGE, NULL, "--system has a meaning with --chat only");
+    else if (chat && (status = open_template(model, options, &chat_template)) != LP_OK)
+        ;
     else if (options->prompt)
-        status = run_once(model, options, options->prompt, strlen(options->prompt));
+        status = run_once(model, options, chat_template, options->prompt, strlen(options->prompt));
     else if (isatty(STDIN_FILENO) && !options->common.json && !options->common.dry_run)
-        status = run_interactive(model, options);
+        status = chat ? run_chat(model, options, chat_template) : run_interactive(model, options);
     else if ((status = lp_text_read("-", &text, &n)) == LP_OK)
-        status = run_once(model, options, text, n);
+        status = run_once(model, options, chat_template, text, n);
+    lp_template_free(chat_template);
     free(text);
     lp_model_close(model);
     return status;
@@ -361,6 +493,11 @@ static lp_status run(const void *argument)
 static const cli_option options_table[] = {
     {"prompt", 'p', CLI_TEXT, offsetof(run_options, prompt), "TEXT", 0, 0, NULL,
      "the beginning of the text; without it: from stdin, or line by line on a terminal"},
+    {"chat", 0, CLI_FLAG, offsetof(run_options, chat), NULL, 0, 0, NULL,
+     "the prompt is a message to the model, in the form that its chat template gives; on a terminal: a conversation"},
+    {"system", 0, CLI_TEXT, offsetof(run_options, system), "TEXT", 0, 0, NULL, "with --chat: the system message"},
+    {"chat-template", 0, CLI_TEXT, offsetof(run_options, chat_template), "FILE", 0, 0, NULL,
+     "with --chat, which it implies: the template, instead of the model's own"},
     {"tokens", 'n', CLI_INTEGER, offsetof(run_options, n_tokens), "N", 0, 2147483647, NULL,
      "generate at most N tokens; default 128"},
     {"temperature", 0, CLI_REAL, offsetof(run_options, temperature), "T", 0, 1000, NULL,
