@@ -17,7 +17,7 @@ typedef struct lp_model lp_model;
 
 /* Shapes, in the field's letters. */
 typedef struct lp_model_info {
-    const char *architecture; /* "llama" */
+    const char *architecture; /* "llama", "qwen2", ... */
     const char *name;         /* general.name, or "" */
     int64_t n_context;        /* longest context that it was trained for */
     int64_t n_vocab;          /* V: rows of the token embedding */
@@ -49,7 +49,7 @@ LP_API lp_status lp_container_open(const char *path, lp_gguf **out);
 /* Texts inside the program: "embedded", "embedded-calibration". NULL: unknown name. */
 LP_API const char *lp_embedded_text(const char *name, size_t *n);
 
-/* Architectures that the builder knows, as a list for messages: "llama". */
+/* Architectures that the builder knows, as a list for messages: "llama, qwen2, ...". */
 LP_API const char *lp_model_architectures(void);
 
 /* Writes a Llama of random weights N(0, 0.02), F16, norms 1, with a byte vocabulary: shape is "1.1b" (22 layers, width

@@ -1,4 +1,4 @@
-/* exp, log, sin, cos in float64 and exp in float32 from the project's own polynomials.
+/* exp, log, sin, cos in float64, exp and tanh in float32 from the project's own polynomials.
  *
  * The float64 functions keep what the argument reduction and the leading sum lose in a second, low part, so that about
  * half an ulp of the final addition remains. The polynomials interpolate at Chebyshev nodes, one degree more than
@@ -46,6 +46,30 @@ float lp_expf(float x)
 }
 
 float lp_siluf(float z) { return z / (1 + lp_expf(-z)); }
+
+float lp_tanhf(float x)
+{
+    float a = fabsf(x), y;
+    if (a < LP_TANHF_SMALL) {
+        float z = a * a, q = LP_TANHF_T0, az = a * z;
+        q = fmaf(q, z, LP_TANHF_T1);
+        q = fmaf(q, z, LP_TANHF_T2);
+        q = fmaf(q, z, LP_TANHF_T3);
+        q = fmaf(q, z, LP_TANHF_T4);
+        q = fmaf(q, z, LP_TANHF_T5);
+        y = fmaf(az, q, a);
+    } else {
+        float e = lp_expf(2 * a), denominator = e + 1, share = 2 / denominator;
+        y = 1 - share;
+    }
+    return copysignf(y, x);
+}
+
+float lp_geluf(float z)
+{
+    float square = z * z, u = z * fmaf(square, LP_GELUF_CUBE, LP_GELUF_LINE), denominator = 1 + lp_expf(-u);
+    return z / denominator;
+}
 
 static const double exp_c[] = LP_EXP_C;
 

@@ -11,6 +11,11 @@ float lp_expf(float x);
 /* z / (1 + exp(-z)): every operation rounded. */
 float lp_siluf(float z);
 
+/* tanh within 2 ulp, and z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) within 2^-22 max(1, |z|) of the true value; the steps
+ * stand in base/expf.h. */
+float lp_tanhf(float x);
+float lp_geluf(float z);
+
 /* float64, within 1 ulp. exp and log for all inputs; sin and cos for |x| <= 2^24 (a position times a frequency). */
 double lp_exp(double x);
 double lp_log(double x);

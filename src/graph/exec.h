@@ -23,9 +23,9 @@ typedef struct lp_exec {
     size_t scratch_bytes;        /* of one thread, a multiple of 64 */
     const lp_weight *weight;     /* [n_values]: of WEIGHT values that linear layers read */
     float *const *vector;        /* [n_values]: of WEIGHT values that norms and biases read, as float32 */
-    const float *rope_cosine;    /* [n_context][d/2] */
-    const float *rope_sine;
-    int64_t rope_half;           /* d/2 */
+    const float *rope_cosine[2]; /* [n_context][rope_half] each: of all layers, and of those with a window */
+    const float *rope_sine[2];
+    int64_t rope_half;           /* pairs of a head that turn */
 
     /* the batch */
     int64_t n_tokens, n_wanted;

@@ -13,6 +13,7 @@ typedef struct lp_shape {
     lp_storage storage;
     int64_t rows, width;
     int32_t alias; /* input that the output overwrites, as index into op->in; -1: new memory */
+    int32_t repeat;
 } lp_shape;
 
 static const lp_value *input(const lp_graph *g, const lp_op *op, int i) { return &g->value[op->in[i]]; }
@@ -23,70 +24,102 @@ static int64_t rows(const lp_value *w) { return lp_tensor_rows(w->tensor); }
 
 static bool shape_embed(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
-    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, LP_ROWS_TOKENS, columns(input(g, op, 1)), -1};
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, LP_ROWS_TOKENS, columns(input(g, op, 1)), -1, 0};
     return true;
 }
 
 static bool shape_norm(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
     const lp_value *x = input(g, op, 0), *w = input(g, op, 1);
-    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, x->width, -1};
-    return columns(w) == x->width && rows(w) == 1;
+    int64_t heads = op->n_heads ? op->n_heads : 1; /* one weight for all of them, or each its own */
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, x->width, -1, 0};
+    return columns(w) * heads == x->width && (rows(w) == 1 || rows(w) == heads);
 }
 
 static bool shape_encode(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
     const lp_value *x = input(g, op, 0);
-    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_ACT_I8, x->rows, x->width, -1};
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_ACT_I8, x->rows, x->width, -1, x->repeat};
     return x->storage == LP_STORAGE_F32 && x->width % 32 == 0;
 }
 
 static bool shape_linear(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
     const lp_value *x = input(g, op, 0), *w = input(g, op, 1);
-    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, rows(w), -1};
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, rows(w), -1, 0};
     return columns(w) == x->width;
 }
 
 static bool shape_bias(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
     const lp_value *x = input(g, op, 0), *b = input(g, op, 1);
-    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, x->width, 0};
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, x->width, 0, 0};
     return columns(b) == x->width && rows(b) == 1;
 }
 
 static bool shape_rope(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
     const lp_value *x = input(g, op, 0);
-    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, x->width, 0};
-    return x->width == (int64_t)op->n_heads * op->head_size && op->head_size % 2 == 0;
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, x->width, 0, 0};
+    return x->width == (int64_t)op->n_heads * op->head_size && op->rotated % 2 == 0 && op->rotated <= op->head_size &&
+           (op->halves || op->rotated == op->head_size);
 }
 
 static bool shape_append(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
     const lp_value *k = input(g, op, 0), *v = input(g, op, 1);
-    *s = (lp_shape){LP_ROLE_STATE, LP_STORAGE_NONE, 0, 0, -1};
+    *s = (lp_shape){LP_ROLE_STATE, LP_STORAGE_NONE, 0, 0, -1, 0};
     return k->width == v->width && k->width == (int64_t)op->n_heads * op->head_size;
 }
 
 static bool shape_attention(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
     const lp_value *q = input(g, op, 0);
-    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, q->rows, q->width, -1};
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, q->rows, q->width, -1, 0};
     return q->width == (int64_t)op->n_heads * op->head_size;
 }
 
 static bool shape_pair(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
     const lp_value *a = input(g, op, 0), *b = input(g, op, 1);
-    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, a->rows, a->width, 0};
-    return a->width == b->width && a->rows == b->rows;
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, a->rows, a->width, 0, a->repeat};
+    return a->width == b->width && a->rows == b->rows && a->repeat == b->repeat;
+}
+
+static bool shape_same(const lp_graph *g, const lp_op *op, lp_shape *s)
+{
+    const lp_value *x = input(g, op, 0);
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, x->width, 0, x->repeat};
+    return x->storage == LP_STORAGE_F32;
+}
+
+static bool shape_route(const lp_graph *g, const lp_op *op, lp_shape *s)
+{
+    const lp_value *x = input(g, op, 0);
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, 2 * (int64_t)op->n_used, -1, 0};
+    return x->width == op->n_experts && op->n_used <= op->n_experts;
+}
+
+static bool shape_expert(const lp_graph *g, const lp_op *op, lp_shape *s)
+{
+    const lp_value *x = input(g, op, 0), *w = input(g, op, 1), *route = input(g, op, 2);
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, rows(w), -1, op->n_used};
+    for (int32_t e = 0; e < op->n_experts; e++)
+        if (columns(w + e) != x->width || rows(w + e) != rows(w)) return false;
+    return route->width == 2 * (int64_t)op->n_used && (x->repeat == 0 || x->repeat == op->n_used);
+}
+
+static bool shape_combine(const lp_graph *g, const lp_op *op, lp_shape *s)
+{
+    const lp_value *x = input(g, op, 0);
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, x->rows, x->width, -1, 0};
+    return x->repeat == op->n_used && input(g, op, 1)->width == 2 * (int64_t)op->n_used;
 }
 
 static bool shape_select(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
     const lp_value *x = input(g, op, 0);
-    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, LP_ROWS_WANTED, x->width, -1};
+    *s = (lp_shape){LP_ROLE_ACT, LP_STORAGE_F32, LP_ROWS_WANTED, x->width, -1, 0};
     return x->rows == LP_ROWS_TOKENS;
 }
 
@@ -104,6 +137,14 @@ static const struct {
     [LP_OP_ATTENTION] = {"attention", shape_attention},
     [LP_OP_SILU_MUL] = {"silu_mul", shape_pair},
     [LP_OP_ADD] = {"add", shape_pair},
+    [LP_OP_LAYER_NORM] = {"layer_norm", shape_norm},
+    [LP_OP_GELU_MUL] = {"gelu_mul", shape_pair},
+    [LP_OP_GELU] = {"gelu", shape_same},
+    [LP_OP_SCALE] = {"scale", shape_same},
+    [LP_OP_SOFT_CAP] = {"soft_cap", shape_same},
+    [LP_OP_ROUTE] = {"route", shape_route},
+    [LP_OP_EXPERT_LINEAR] = {"expert_linear", shape_expert},
+    [LP_OP_COMBINE] = {"combine", shape_combine},
     [LP_OP_SELECT] = {"select", shape_select},
 };
 _Static_assert(sizeof rule / sizeof rule[0] == LP_OP_COUNT, "one row per operator");
@@ -120,6 +161,8 @@ void lp_graph_init(lp_graph *graph)
 
 void lp_graph_free(lp_graph *graph)
 {
+    for (int32_t i = 0; i < graph->n_views; i++) free(graph->view[i]);
+    free(graph->view);
     free(graph->value);
     free(graph->op);
     lp_graph_init(graph);
@@ -166,6 +209,40 @@ int32_t lp_graph_weight(lp_graph *graph, const lp_tensor *tensor)
     return add_value(graph, (lp_value){.role = LP_ROLE_WEIGHT, .tensor = tensor, .producer = -1, .alias = -1});
 }
 
+int32_t lp_graph_weight_rows(lp_graph *graph, const lp_tensor *tensor, int64_t first, int64_t n)
+{
+    size_t row_bytes = lp_packing_row_bytes(tensor->packing, tensor->dim[0]);
+    lp_tensor view = *tensor;
+    view.n_dims = 2;
+    view.dim[1] = n;
+    view.dim[2] = view.dim[3] = 1;
+    view.data += (size_t)first * row_bytes;
+    view.offset += (size_t)first * row_bytes;
+    view.n_bytes = (size_t)n * row_bytes;
+    void *array = graph->view;
+    lp_tensor *t = malloc(sizeof *t);
+    if (!t || !grow(&array, graph->n_views, &graph->view_room, sizeof *graph->view)) {
+        free(t);
+        graph->failed = true;
+        return 0;
+    }
+    *t = view;
+    graph->view = array;
+    graph->view[graph->n_views++] = t;
+    return add_value(graph, (lp_value){.role = LP_ROLE_WEIGHT, .tensor = t, .producer = -1, .alias = -1});
+}
+
+bool lp_op_reads_matrix(const lp_op *op, int32_t value)
+{
+    if (op->id == LP_OP_EXPERT_LINEAR) return value >= op->in[1] && value < op->in[1] + op->n_experts;
+    return op->id == LP_OP_LINEAR && op->in[1] == value;
+}
+
+bool lp_op_reads_vector(const lp_op *op, int32_t value)
+{
+    return (op->id == LP_OP_RMS_NORM || op->id == LP_OP_LAYER_NORM || op->id == LP_OP_BIAS) && op->in[1] == value;
+}
+
 int32_t lp_graph_op(lp_graph *graph, lp_op op)
 {
     if (graph->failed) return 0;
@@ -185,6 +262,7 @@ int32_t lp_graph_op(lp_graph *graph, lp_op op)
                                          .storage = s.storage,
                                          .rows = s.rows,
                                          .width = s.width,
+                                         .repeat = s.repeat,
                                          .producer = graph->n_ops,
                                          .alias = s.alias < 0 ? -1 : op.in[s.alias]});
     graph->op[graph->n_ops++] = op;
@@ -214,7 +292,7 @@ lp_status lp_graph_finish(lp_graph *graph, int32_t logits)
 
 static bool wants_i8(const lp_graph *g, const lp_op *op)
 {
-    return op->id == LP_OP_LINEAR && !g->value[op->in[1]].tensor->packing->is_float &&
+    return (op->id == LP_OP_LINEAR || op->id == LP_OP_EXPERT_LINEAR) && !g->value[op->in[1]].tensor->packing->is_float &&
            g->value[op->in[0]].storage == LP_STORAGE_F32;
 }
 

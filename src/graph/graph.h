@@ -35,6 +35,7 @@ typedef struct lp_value {
     lp_role role;
     lp_storage storage;
     int64_t rows;            /* >= 0, or LP_ROWS_* */
+    int32_t repeat;          /* rows per token (the chosen experts); 0: 1 */
     int64_t width;           /* values per row */
     const lp_tensor *tensor; /* WEIGHT */
     int32_t producer;        /* first op that writes it, -1: none */
@@ -54,6 +55,14 @@ typedef enum lp_op_id {
     LP_OP_ATTENTION,    /* (q, state, tokens) -> o */
     LP_OP_SILU_MUL,     /* (gate, up) -> y, in place */
     LP_OP_ADD,          /* (a, b) -> y = a + b, in place of a */
+    LP_OP_LAYER_NORM,   /* (x, w) -> y, the bias apart */
+    LP_OP_GELU_MUL,     /* (gate, up) -> y, in place */
+    LP_OP_GELU,         /* (x) -> y, in place */
+    LP_OP_SCALE,        /* (x) -> y = x * factor, in place */
+    LP_OP_SOFT_CAP,     /* (x) -> y = factor * tanh(x / factor), in place */
+    LP_OP_ROUTE,        /* (scores[T][X]) -> route[T][2U]: the U chosen experts, best first, then their weights */
+    LP_OP_EXPERT_LINEAR, /* (x or a, W of expert 0, route) -> y[T U]: row (t, u) = W_expert x; W of the others follow it */
+    LP_OP_COMBINE,      /* (y[T U], route) -> sum over u of weight * y */
     LP_OP_SELECT,       /* (x, tokens) -> rows that want logits */
     LP_OP_COUNT
 } lp_op_id;
@@ -65,8 +74,15 @@ typedef struct lp_op {
     int32_t in[LP_OP_INPUTS]; /* values, -1: none */
     int32_t out;
     int32_t layer;            /* -1: none */
-    float epsilon;            /* RMS_NORM */
-    int32_t n_heads, head_size; /* ROPE, ATTENTION; CACHE_APPEND: of k and v */
+    float epsilon;            /* RMS_NORM, LAYER_NORM */
+    float factor;             /* SCALE, SOFT_CAP; ROUTE: of the weights; ATTENTION: of the scores */
+    float cap;                /* ATTENTION: soft cap of the scores, 0: none */
+    int32_t window;           /* ATTENTION: positions that a query sees, its own included; 0: all */
+    int32_t rotated;          /* ROPE: values per head that turn */
+    int32_t rope_table;       /* ROPE: 0, or 1: that of layers with a window */
+    bool halves;              /* ROPE: pairs (i, i + rotated/2), not (2i, 2i+1) */
+    int32_t n_experts, n_used; /* ROUTE, EXPERT_LINEAR, COMBINE */
+    int32_t n_heads, head_size; /* ROPE, ATTENTION; CACHE_APPEND: of k and v; norms: heads of a row, each its own; 0: one */
     bool ends_layer;          /* MARK: out is the residual stream after `layer` */
     int32_t stage;            /* PLAN: a barrier stands before the first op of each stage */
 } lp_op;
@@ -81,6 +97,8 @@ typedef struct lp_graph {
     int32_t n_layers, n_heads, n_heads_kv, head_size;
     size_t arena_bytes;  /* PLAN */
     int32_t n_stages;    /* PLAN */
+    lp_tensor **view;    /* [n_views] rows of tensors of the file */
+    int32_t n_views, view_room;
     bool failed;         /* out of memory while building; checked once by lp_graph_finish */
 } lp_graph;
 
@@ -92,6 +110,13 @@ void lp_graph_free(lp_graph *graph);
 int32_t lp_graph_input_tokens(lp_graph *graph);
 int32_t lp_graph_state(lp_graph *graph);
 int32_t lp_graph_weight(lp_graph *graph, const lp_tensor *tensor);
+
+/* Rows [first, first + n) of a tensor as a weight of its own, under the tensor's name. The graph owns the view. */
+int32_t lp_graph_weight_rows(lp_graph *graph, const lp_tensor *tensor, int64_t first, int64_t n);
+
+/* Whether op reads value as a matrix, and as a vector. */
+bool lp_op_reads_matrix(const lp_op *op, int32_t value);
+bool lp_op_reads_vector(const lp_op *op, int32_t value);
 
 /* Adds an op; its output's shape comes from the op's shape rule. layer may be -1. */
 int32_t lp_graph_op(lp_graph *graph, lp_op op);

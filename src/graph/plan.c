@@ -62,6 +62,7 @@ static bool value_bytes(const lp_value *v, int64_t max_tokens, int64_t max_wante
 {
     int64_t n_rows = v->rows == LP_ROWS_TOKENS ? max_tokens : v->rows == LP_ROWS_WANTED ? max_wanted : v->rows;
     if (v->width > INT64_MAX / 8) return false;
+    if (v->repeat > 1) n_rows *= v->repeat;
     size_t row = v->storage == LP_STORAGE_ACT_I8 ? lp_act_row_bytes(v->width) : (size_t)v->width * sizeof(float);
     size_t n;
     if (!lp_mul_size((size_t)n_rows, row, &n) || !lp_add_size(n, 63, out)) return false;

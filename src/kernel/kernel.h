@@ -109,11 +109,28 @@ typedef struct lp_kernels {
      * cos, sin: [d/2] of the token's position. In place. */
     void (*rope_pairs)(float *x, int64_t n_heads, int64_t d, const float *cosine, const float *sine);
 
+    /* The same for pairs (i, i + r/2) of the first r values of each head; the others stay. cos, sin: [r/2]. In place. */
+    void (*rope_halves)(float *x, int64_t n_heads, int64_t d, int64_t r, const float *cosine, const float *sine);
+
+    /* m = fl(S/n) with S the sum of x by the lanes and trees of rms_norm (lane = fl(lane + x)); c = fl(x - m);
+     * y = fl(fl(c*r)*w) with r of c as in rms_norm. y is not x. */
+    void (*layer_norm)(const float *x, const float *weight, int64_t n, float epsilon, float *y);
+
     /* y = fl(silu(gate) * up), silu(z) = fl(z / fl(1 + exp(-z))). y may be gate. */
     void (*silu_mul)(const float *gate, const float *up, int64_t n, float *y);
 
+    /* y = fl(gelu(gate) * up); y = gelu(x): the tanh form, by the steps of lp_geluf. y may be gate or x. */
+    void (*gelu_mul)(const float *gate, const float *up, int64_t n, float *y);
+    void (*gelu)(const float *x, int64_t n, float *y);
+
     /* y = fl(a + b). y may be a. */
     void (*add)(const float *a, const float *b, int64_t n, float *y);
+
+    /* y = fl(x * factor). y may be x. */
+    void (*scale)(const float *x, float factor, int64_t n, float *y);
+
+    /* y = fl(cap * tanh(fl(x / cap))), tanh by the steps of lp_tanhf. y may be x. */
+    void (*soft_cap)(const float *x, float cap, int64_t n, float *y);
 
     /* n queries of one key/value head: query i (q + i*ldq, [d]) sees positions 0 .. n_keys[i]-1. Pages hold 256 positions
      * each: key[g] is [d][256] (position fastest), value[g] is [256][d]. s = chain over d of fmaf(q, k, s) from +0, then
@@ -123,6 +140,12 @@ typedef struct lp_kernels {
      * scratch: lp_attention_scratch_bytes(n, d). */
     void (*attention)(const float *q, int64_t ldq, int64_t n, const int64_t *n_keys, const float *const *key,
                       const float *const *value, int64_t d, float scale, float *out, int64_t ldo, void *scratch);
+
+    /* The same where query i sees positions first_key[i] .. n_keys[i]-1 only, and scores pass soft_cap if cap is not 0:
+     * chains start at the first position seen, groups before it are empty. Pages that no query sees are not read. */
+    void (*attention_window)(const float *q, int64_t ldq, int64_t n, const int64_t *first_key, const int64_t *n_keys,
+                             const float *const *key, const float *const *value, int64_t d, float scale, float cap,
+                             float *out, int64_t ldo, void *scratch);
 
     /* exp of each, the steps of base/expf.h. y may be x. */
     void (*exp_f32)(const float *x, int64_t n, float *y);
@@ -136,6 +159,14 @@ typedef struct lp_kernels {
     /* Canonical dot: lane j sums fmaf(a, b, lane) over k = j mod 16 in chunks of 512, trees as in rms_norm. */
     float (*dot_f32)(const float *a, const float *b, int64_t n);
 } lp_kernels;
+
+/* Chooses experts by their n scores: p = fl(exp(score - max) / sum), the sum in ascending order; the n_used largest p,
+ * equal ones by lower index. route: their numbers, best first, then their weights fl(p / max(sum of the chosen in that order,
+ * 6.1035e-5)), then times factor. A score that is not finite makes all weights NaN, of the experts 0, 1, ... */
+void lp_route_experts(const float *score, int64_t n, int64_t n_used, float factor, float *route);
+
+/* y = fl(w_0 x_0), then fmaf(w_u, x_u, y) for ascending u. x: [n_used][width]. */
+void lp_combine_experts(const float *x, const float *weight, int64_t n_used, int64_t width, float *y);
 
 size_t lp_attention_scratch_bytes(int64_t n_queries, int64_t d);
 

@@ -1,6 +1,9 @@
 /* Opening a model: metadata to shapes, checked. Card: runtime/llama-decoder. */
 #include "model/model.h"
 
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,11 +15,39 @@
 
 /* Rows of the builder. */
 static const lp_architecture architectures[] = {
-    {"llama", true},
+    {.name = "llama", .adjacent_pairs = true, .expert_keys = true, .window_period = 1},
+    {.name = "qwen2"},
+    {.name = "qwen3", .qk_norm = LP_QK_HEADS},
+    {.name = "qwen3moe", .qk_norm = LP_QK_HEADS, .experts = true, .expert_keys = true},
+    {.name = "gemma2", .post_norms = true, .gelu = true, .head = LP_HEAD_TIED, .scaled_embedding = true, .cap_keys = true,
+     .attention_cap = 50, .final_cap = 30, .window_period = 2, .window = 4096, .odd_layers = 46},
+    {.name = "gemma3", .post_norms = true, .qk_norm = LP_QK_HEADS, .gelu = true, .scaled_embedding = true,
+     .window_period = 6, .local_rope = true, .local_base = 10000, .odd_layers = 62},
+    {.name = "phi3", .partial_rope = true, .fused = true, .long_rope = true, .window_period = 1},
+    {.name = "granite", .adjacent_pairs = true, .scale_keys = true},
+    {.name = "olmo2", .no_pre_norm = true, .post_norms = true, .qk_norm = LP_QK_ROW, .head = LP_HEAD_REQUIRED,
+     .window_period = 4, .local_rope = true},
+    {.name = "starcoder2", .layer_norm = true, .gelu = true, .no_gate = true},
+    {.name = "stablelm", .partial_rope = true, .layer_norm = true, .qk_norm = LP_QK_OPTIONAL, .parallel = true,
+     .head = LP_HEAD_REQUIRED},
 };
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
 
-const char *lp_model_architectures(void) { return "llama"; }
+static char architecture_list[256];
+static pthread_once_t list_once = PTHREAD_ONCE_INIT;
+
+static void make_list(void)
+{
+    size_t n = 0;
+    for (int i = 0; i < N_ARCHITECTURES && n < sizeof architecture_list; i++)
+        n += (size_t)snprintf(architecture_list + n, sizeof architecture_list - n, "%s%s", i ? ", " : "", architectures[i].name);
+}
+
+const char *lp_model_architectures(void)
+{
+    pthread_once(&list_once, make_list);
+    return architecture_list;
+}
 
 /* Bounds on what sizes memory: far above any real model, far below an overflow. */
 enum { MAX_LAYERS = 4096, MAX_HEADS = 4096, MAX_WIDTH = 1 << 20, MAX_CONTEXT = 1 << 24 };
@@ -65,23 +96,134 @@ static lp_status read_heads(key_reader *r, const char *suffix, bool required, in
     return LP_OK;
 }
 
+/* A factor that must be a usable positive number. */
+static lp_status read_factor(key_reader *r, const char *suffix, bool required, double *value)
+{
+    double v = *value;
+    LP_TRY(lp_gguf_get_f64(r->gguf, full_key(r, suffix), required, &v));
+    if (!(v > 0x1p-40 && v < 0x1p40))
+        return lp_fail(LP_INPUT, "%s: key %s: %g is no usable factor", lp_gguf_path(r->gguf), r->key, v);
+    *value = v;
+    return LP_OK;
+}
+
+/* The same where 0 means that there is none: *value stays. */
+static lp_status read_factor_or_zero(key_reader *r, const char *suffix, double *value)
+{
+    double v = 0;
+    LP_TRY(lp_gguf_get_f64(r->gguf, full_key(r, suffix), false, &v));
+    return v == 0 ? LP_OK : read_factor(r, suffix, false, value);
+}
+
+static bool is_text(lp_string s, const char *text) { return s.n == strlen(text) && memcmp(s.data, text, s.n) == 0; }
+
 static lp_status read_scaling(key_reader *r, lp_model *m)
 {
     lp_string type = {"linear", 6};
-    double factor = 0;
+    double factor = 1, magnitude = 1;
     LP_TRY(lp_gguf_get_string(r->gguf, full_key(r, "rope.scaling.type"), false, &type));
-    LP_TRY(lp_gguf_get_f64(r->gguf, full_key(r, "rope.scale_linear"), false, &factor));
-    LP_TRY(lp_gguf_get_f64(r->gguf, full_key(r, "rope.scaling.factor"), false, &factor));
-    m->rope_scale = 1;
-    if (type.n == 4 && memcmp(type.data, "none", 4) == 0) return LP_OK;
-    if (type.n != 6 || memcmp(type.data, "linear", 6) != 0)
-        return lp_fail(LP_UNSUPPORTED, "%s: RoPE scaling '%.*s' is not built (known: none, linear)", lp_gguf_path(r->gguf),
-                       (int)(type.n < 32 ? type.n : 32), type.data);
-    if (factor == 0) return LP_OK;
-    if (!(factor > 0x1p-20 && factor < 0x1p20))
-        return lp_fail(LP_INPUT, "%s: key %s: %g is no scaling factor", lp_gguf_path(r->gguf), r->key, factor);
+    LP_TRY(read_factor_or_zero(r, "rope.scale_linear", &factor));
+    LP_TRY(read_factor_or_zero(r, "rope.scaling.factor", &factor));
+    LP_TRY(read_factor_or_zero(r, "rope.scaling.attn_factor", &magnitude));
+    m->n_original = m->info.n_context;
+    LP_TRY(read_size(r, "rope.scaling.original_context_length", false, 1, MAX_CONTEXT, &m->n_original));
+    m->rope_scale = m->rope_magnitude = 1;
+    if (is_text(type, "none")) return LP_OK;
     m->rope_scale = 1 / factor;
+    if (is_text(type, "linear")) return LP_OK;
+    m->rope_magnitude = magnitude;
+    if (is_text(type, "longrope") && m->architecture->long_rope) return LP_OK;
+    if (!is_text(type, "yarn"))
+        return lp_fail(LP_UNSUPPORTED, "%s: RoPE scaling '%.*s' is not built for %s (known: none, linear, yarn%s)",
+                       lp_gguf_path(r->gguf), (int)(type.n < 32 ? type.n : 32), type.data, m->architecture->name,
+                       m->architecture->long_rope ? ", longrope" : "");
+    m->yarn = true;
+    m->rope_magnitude = magnitude * (1 + 0.1 * lp_log(factor));
     return LP_OK;
+}
+
+/* Which layers see a window only. */
+static lp_status read_windows(key_reader *r, lp_model *m)
+{
+    const lp_architecture *a = m->architecture;
+    int64_t n_layer = m->info.n_layer, period = a->window_period;
+    if (!(m->has_window = calloc((size_t)n_layer, 1))) return lp_fail_memory((size_t)n_layer, "the layers");
+    if (period == 0) return LP_OK;
+    m->window = a->window;
+    LP_TRY(read_size(r, "attention.sliding_window", false, 0, INT32_MAX, &m->window));
+    if (m->window >= m->info.n_context) m->window = 0; /* nothing is outside */
+    if (m->window == 0) return LP_OK;
+    const lp_gguf_key *k = lp_gguf_find(r->gguf, full_key(r, "attention.sliding_window_pattern"));
+    if (k && k->type == LP_GGUF_ARRAY) {
+        if (k->n_elements != (uint64_t)n_layer)
+            return lp_fail(LP_INPUT, "%s: key %s: %llu elements for %lld layers", lp_gguf_path(r->gguf), r->key,
+                           (unsigned long long)k->n_elements, (long long)n_layer);
+        for (int64_t i = 0; i < n_layer; i++) {
+            int64_t v;
+            LP_TRY(lp_gguf_array_i64(k, (uint64_t)i, &v));
+            m->has_window[i] = v != 0;
+        }
+        return LP_OK;
+    }
+    LP_TRY(read_size(r, "attention.sliding_window_pattern", false, 1, INT32_MAX, &period));
+    for (int64_t i = 0; i < n_layer; i++) m->has_window[i] = period == 1 || i % period < period - 1;
+    return LP_OK;
+}
+
+static lp_status read_experts(key_reader *r, lp_model *m)
+{
+    const lp_architecture *a = m->architecture;
+    if (!a->expert_keys) return LP_OK;
+    LP_TRY(read_size(r, "expert_count", a->experts, a->experts, 4096, &m->n_experts));
+    if (m->n_experts == 0) return LP_OK;
+    LP_TRY(read_size(r, "expert_used_count", true, 1, m->n_experts, &m->n_experts_used));
+    LP_TRY(read_size(r, "expert_feed_forward_length", false, 1, MAX_WIDTH, &m->info.n_ffn));
+    return read_factor_or_zero(r, "expert_weights_scale", &m->expert_scale);
+}
+
+static lp_status read_factors(key_reader *r, lp_model *m)
+{
+    const lp_architecture *a = m->architecture;
+    const lp_model_info *i = &m->info;
+    m->embedding_scale = a->scaled_embedding ? sqrt((double)i->n_embd) : 1;
+    m->residual_scale = m->logit_scale = m->expert_scale = 1;
+    m->attention_scale = 1 / sqrt((double)(a->odd_layers && i->n_layer == a->odd_layers ? i->n_embd / i->n_head : i->head_size));
+    m->attention_cap = a->attention_cap;
+    m->final_cap = a->final_cap;
+    if (a->cap_keys) LP_TRY(read_factor_or_zero(r, "attn_logit_softcapping", &m->attention_cap));
+    if (a->scaled_embedding) LP_TRY(read_factor_or_zero(r, "final_logit_softcapping", &m->final_cap));
+    if (!a->scale_keys) return LP_OK;
+    double logits = 1;
+    bool finetuned = true;
+    LP_TRY(read_factor_or_zero(r, "embedding_scale", &m->embedding_scale));
+    LP_TRY(read_factor_or_zero(r, "residual_scale", &m->residual_scale));
+    LP_TRY(read_factor_or_zero(r, "attention.scale", &m->attention_scale));
+    LP_TRY(read_factor(r, "logit_scale", true, &logits));
+    m->logit_scale = 1 / logits;
+    LP_TRY(lp_gguf_get_bool(r->gguf, full_key(r, "rope.scaling.finetuned"), false, &finetuned));
+    if (!finetuned) m->n_rotated = 0;
+    return LP_OK;
+}
+
+static lp_status read_rope(key_reader *r, lp_model *m)
+{
+    lp_model_info *i = &m->info;
+    const lp_architecture *a = m->architecture;
+    m->n_rotated = i->head_size;
+    LP_TRY(read_size(r, "rope.dimension_count", false, 1, 1024, &m->n_rotated));
+    if (i->head_size % 2 || m->n_rotated % 2 || m->n_rotated > i->head_size || (!a->partial_rope && m->n_rotated != i->head_size))
+        return lp_fail(LP_INPUT, "%s: key %s: %lld, but the head size is %lld (%s for this architecture)", lp_gguf_path(m->gguf),
+                       full_key(r, "rope.dimension_count"), (long long)m->n_rotated, (long long)i->head_size,
+                       a->partial_rope ? "even and no more" : "equal and even");
+    i->rope_base = 10000;
+    LP_TRY(lp_gguf_get_f64(m->gguf, full_key(r, "rope.freq_base"), false, &i->rope_base));
+    if (!(i->rope_base >= 1 && i->rope_base < 1e30))
+        return lp_fail(LP_INPUT, "%s: key %s: %g", lp_gguf_path(m->gguf), r->key, i->rope_base);
+    m->local_base = a->local_base > 0 ? a->local_base : i->rope_base;
+    if (a->local_rope) LP_TRY(lp_gguf_get_f64(m->gguf, full_key(r, "rope.freq_base_swa"), false, &m->local_base));
+    if (!(m->local_base >= 1 && m->local_base < 1e30))
+        return lp_fail(LP_INPUT, "%s: key %s: %g", lp_gguf_path(m->gguf), r->key, m->local_base);
+    return read_scaling(r, m);
 }
 
 static lp_status read_shapes(lp_model *m)
@@ -90,48 +232,58 @@ static lp_status read_shapes(lp_model *m)
     key_reader r = {.gguf = m->gguf, .architecture = m->architecture->name};
     LP_TRY(read_size(&r, "block_count", true, 1, MAX_LAYERS, &i->n_layer));
     LP_TRY(read_size(&r, "embedding_length", true, 1, MAX_WIDTH, &i->n_embd));
-    LP_TRY(read_size(&r, "feed_forward_length", true, 1, MAX_WIDTH, &i->n_ffn));
+    i->n_ffn = 1; /* with experts the key may be missing: read_experts has the last word */
+    LP_TRY(read_size(&r, "feed_forward_length", !m->architecture->experts, m->architecture->experts ? 0 : 1, MAX_WIDTH, &i->n_ffn));
     LP_TRY(read_size(&r, "context_length", true, 1, MAX_CONTEXT, &i->n_context));
     LP_TRY(read_heads(&r, "attention.head_count", true, &i->n_head));
     i->n_head_kv = i->n_head;
     LP_TRY(read_heads(&r, "attention.head_count_kv", false, &i->n_head_kv));
     if (i->n_head % i->n_head_kv)
-        return lp_fail(LP_INPUT, "%s: key llama.attention.head_count: %lld heads are no multiple of %lld key/value heads",
-                       lp_gguf_path(m->gguf), (long long)i->n_head, (long long)i->n_head_kv);
+        return lp_fail(LP_INPUT, "%s: key %s: %lld heads are no multiple of %lld key/value heads", lp_gguf_path(m->gguf),
+                       full_key(&r, "attention.head_count"), (long long)i->n_head, (long long)i->n_head_kv);
     i->head_size = i->n_embd / i->n_head;
     LP_TRY(read_size(&r, "attention.key_length", false, 1, 1024, &i->head_size));
-    int64_t value_length = i->head_size, rope = i->head_size;
+    int64_t value_length = i->head_size;
     LP_TRY(read_size(&r, "attention.value_length", false, 1, 1024, &value_length));
-    LP_TRY(read_size(&r, "rope.dimension_count", false, 1, 1024, &rope));
     if (value_length != i->head_size)
         return lp_fail(LP_UNSUPPORTED, "%s: key and value heads of different sizes (%lld, %lld)", lp_gguf_path(m->gguf),
                        (long long)i->head_size, (long long)value_length);
-    if (rope != i->head_size || i->head_size % 2)
-        return lp_fail(LP_INPUT, "%s: key %s: %lld, but the head size is %lld (equal and even for this architecture)",
-                       lp_gguf_path(m->gguf), full_key(&r, "rope.dimension_count"), (long long)rope, (long long)i->head_size);
-    LP_TRY(lp_gguf_get_f64(m->gguf, full_key(&r, "attention.layer_norm_rms_epsilon"), true, &i->rms_epsilon));
+    const char *epsilon = m->architecture->layer_norm ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon";
+    LP_TRY(lp_gguf_get_f64(m->gguf, full_key(&r, epsilon), true, &i->rms_epsilon));
     if (!(i->rms_epsilon >= 0 && i->rms_epsilon < 1))
         return lp_fail(LP_INPUT, "%s: key %s: %g", lp_gguf_path(m->gguf), r.key, i->rms_epsilon);
-    i->rope_base = 10000;
-    LP_TRY(lp_gguf_get_f64(m->gguf, full_key(&r, "rope.freq_base"), false, &i->rope_base));
-    if (!(i->rope_base >= 1 && i->rope_base < 1e30))
-        return lp_fail(LP_INPUT, "%s: key %s: %g", lp_gguf_path(m->gguf), r.key, i->rope_base);
-    return read_scaling(&r, m);
+    LP_TRY(read_rope(&r, m));
+    LP_TRY(read_factors(&r, m));
+    LP_TRY(read_windows(&r, m));
+    return read_experts(&r, m);
+}
+
+/* Divisors of the frequencies: r/2 values of f32, or none. */
+static lp_status find_factors(const lp_model *m, const char *name, const lp_tensor **out)
+{
+    const lp_tensor *t = lp_gguf_find_tensor(m->gguf, name);
+    if (t && (lp_tensor_values(t) != m->n_rotated / 2 || t->packing != lp_packing_by_name("f32")))
+        return lp_fail(LP_INPUT, "%s: tensor %s: wants %lld values of f32", lp_gguf_path(m->gguf), name,
+                       (long long)m->n_rotated / 2);
+    *out = t;
+    return LP_OK;
 }
 
 /* What the metadata does not tell: the vocabulary's rows and the frequency divisors. */
 static lp_status read_tensors(lp_model *m)
 {
     const lp_tensor *embedding = lp_gguf_find_tensor(m->gguf, "token_embd.weight");
-    const lp_tensor *factors = lp_gguf_find_tensor(m->gguf, "rope_freqs.weight");
     if (!embedding) return lp_fail(LP_INPUT, "%s: tensor token_embd.weight: missing", lp_gguf_path(m->gguf));
     m->info.n_vocab = lp_tensor_rows(embedding);
     if (m->info.n_vocab < 1 || m->info.n_vocab > INT32_MAX / 2)
         return lp_fail(LP_INPUT, "%s: tensor token_embd.weight: %lld rows", lp_gguf_path(m->gguf), (long long)m->info.n_vocab);
-    if (factors && (lp_tensor_values(factors) != m->info.head_size / 2 || factors->packing != lp_packing_by_name("f32")))
-        return lp_fail(LP_INPUT, "%s: tensor rope_freqs.weight: wants %lld values of f32", lp_gguf_path(m->gguf),
-                       (long long)m->info.head_size / 2);
-    m->rope_factors = factors;
+    LP_TRY(find_factors(m, "rope_freqs.weight", &m->rope_factors));
+    if (!m->architecture->long_rope) return LP_OK;
+    LP_TRY(find_factors(m, "rope_factors_long.weight", &m->long_factors));
+    LP_TRY(find_factors(m, "rope_factors_short.weight", &m->short_factors));
+    if (!m->long_factors != !m->short_factors)
+        return lp_fail(LP_INPUT, "%s: tensor rope_factors_%s.weight: missing beside the other one", lp_gguf_path(m->gguf),
+                       m->long_factors ? "short" : "long");
     return LP_OK;
 }
 
@@ -224,6 +376,7 @@ void lp_model_close(lp_model *model)
     lp_tokenizer_free(model->tokenizer);
     lp_gguf_close(model->gguf);
     free(model->name);
+    free(model->has_window);
     free(model);
 }
 
@@ -231,18 +384,40 @@ const lp_model_info *lp_model_get_info(const lp_model *model) { return &model->i
 const lp_gguf *lp_model_gguf(const lp_model *model) { return model->gguf; }
 const lp_tokenizer *lp_model_tokenizer(const lp_model *model) { return model->tokenizer; }
 
-void lp_model_rope_table(const lp_model *model, int64_t n_context, float *cosine, float *sine)
+/* How much of frequency i YaRN leaves as it was: 1 for the fast ones, 0 for the slow ones. */
+static double yarn_share(const lp_model *m, int64_t i)
 {
-    int64_t d = model->info.head_size, half = d / 2;
-    double log_base = lp_log(model->info.rope_base);
+    const double two_pi = 6.28318530717958648, log_base = lp_log(m->info.rope_base), r = (double)m->n_rotated;
+    double low = floor(r * lp_log((double)m->n_original / (32 * two_pi)) / (2 * log_base));
+    double high = ceil(r * lp_log((double)m->n_original / two_pi) / (2 * log_base));
+    if (low < 0) low = 0;
+    if (high > r - 1) high = r - 1;
+    double width = high - low < 0.001 ? 0.001 : high - low, ramp = ((double)i - low) / width;
+    return ramp < 0 ? 1 : ramp > 1 ? 0 : 1 - ramp;
+}
+
+void lp_model_rope_table(const lp_model *model, int64_t n_context, bool local, float *cosine, float *sine)
+{
+    const lp_model *m = model;
+    int64_t r = m->n_rotated, half = r / 2;
+    bool own = local && m->architecture->local_rope;
+    double log_base = lp_log(own ? m->local_base : m->info.rope_base), magnitude = own ? 1 : m->rope_magnitude;
+    const lp_tensor *factors = own ? NULL : m->rope_factors;
+    if (m->long_factors) factors = n_context > m->n_original ? m->long_factors : m->short_factors;
     for (int64_t i = 0; i < half; i++) {
-        double inverse = lp_exp(-((double)(2 * i) / (double)d) * log_base) * model->rope_scale;
+        double inverse = lp_exp(-((double)(2 * i) / (double)r) * log_base);
+        if (!own && m->yarn) {
+            double share = yarn_share(m, i), slow = inverse * m->rope_scale;
+            inverse = slow * (1 - share) + inverse * share;
+        } else if (!own) {
+            inverse *= m->rope_scale;
+        }
         float factor = 1;
-        if (model->rope_factors) lp_packing_decode(model->rope_factors->packing, model->rope_factors->data + i * 4, 1, &factor);
+        if (factors) lp_packing_decode(factors->packing, factors->data + i * 4, 1, &factor);
         for (int64_t p = 0; p < n_context; p++) {
             double angle = (double)p * inverse / (double)factor;
-            cosine[p * half + i] = (float)lp_cos(angle);
-            sine[p * half + i] = (float)lp_sin(angle);
+            cosine[p * half + i] = (float)(lp_cos(angle) * magnitude);
+            sine[p * half + i] = (float)(lp_sin(angle) * magnitude);
         }
     }
 }

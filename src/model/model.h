@@ -6,10 +6,35 @@
 
 #include "graph/graph.h"
 
-/* An architecture: a row of the one builder. Further ones differ by flags. */
+typedef enum lp_head_rule { LP_HEAD_OPTIONAL, LP_HEAD_TIED, LP_HEAD_REQUIRED } lp_head_rule; /* output.weight */
+typedef enum lp_qk_norm { LP_QK_NONE, LP_QK_HEADS, LP_QK_ROW, LP_QK_OPTIONAL } lp_qk_norm; /* OPTIONAL: where the file has it */
+
+/* An architecture: a row of the one builder. What differs is a flag here; all zero is a Llama with halves rotated. */
 typedef struct lp_architecture {
-    const char *name;    /* general.architecture, and the prefix of its keys */
-    bool adjacent_pairs; /* RoPE rotates (2i, 2i+1); NEOX layouts rotate (i, i + d/2) */
+    const char *name;      /* general.architecture, and the prefix of its keys */
+    bool adjacent_pairs;   /* RoPE rotates (2i, 2i+1); otherwise (i, i + r/2) */
+    bool partial_rope;     /* rope.dimension_count may be less than the head size */
+    bool layer_norm;       /* LayerNorm with bias instead of RMS */
+    bool no_pre_norm;      /* the branches read the residual stream itself */
+    bool post_norms;       /* the branches are normed before they are added */
+    lp_qk_norm qk_norm;
+    bool gelu;             /* the tanh form, instead of SiLU */
+    bool no_gate;          /* down(act(up x)) instead of down(act(gate x) * up x) */
+    bool fused;            /* attn_qkv holds q, k, v, and ffn_up gate and up */
+    bool parallel;         /* without ffn_norm both branches read attn_norm's output */
+    lp_head_rule head;
+    bool scaled_embedding; /* by sqrt(E) */
+    bool scale_keys;       /* granite's four factors, and rope.scaling.finetuned */
+    bool experts;          /* always; otherwise where expert_count is there and not 0 */
+    bool expert_keys;      /* understands expert_count at all */
+    bool long_rope;        /* rope_factors_long, rope_factors_short */
+    double attention_cap, final_cap; /* defaults of the soft caps, 0: none */
+    bool cap_keys;         /* understands attn_logit_softcapping */
+    int32_t window_period; /* of each so many layers the last sees everything; 1: none does; 0: no windows */
+    int64_t window;        /* default of attention.sliding_window */
+    bool local_rope;       /* layers with a window have a RoPE of their own: never scaled, its base a key */
+    double local_base;     /* default of rope.freq_base_swa; 0: the other base */
+    int64_t odd_layers;    /* this many layers: the score scale is 1/sqrt(E div H) (a model of the family that differs) */
 } lp_architecture;
 
 struct lp_model {
@@ -18,14 +43,27 @@ struct lp_model {
     lp_model_info info;
     const lp_architecture *architecture;
     char *name;
-    double rope_scale;            /* position multiplier: 1 / factor of linear scaling */
-    const lp_tensor *rope_factors; /* [d/2] divisors of the frequencies, or NULL */
+    int64_t n_rotated;             /* values of a head that RoPE turns; 0: none */
+    double rope_scale;             /* position multiplier: 1 / factor of linear scaling */
+    bool yarn;
+    double rope_magnitude;         /* of cos and sin: 1 but for YaRN and long factors */
+    int64_t n_original;            /* context before it was stretched */
+    double local_base;
+    const lp_tensor *rope_factors; /* [r/2] divisors of the frequencies, or NULL */
+    const lp_tensor *long_factors, *short_factors;
+    double embedding_scale, residual_scale, logit_scale, attention_scale; /* 1: none */
+    double attention_cap, final_cap;
+    int64_t window;                /* 0: none */
+    int64_t n_experts, n_experts_used;
+    double expert_scale;
+    uint8_t *has_window;           /* [n_layer] */
 };
 
 /* Builds the model's graph in float32 activations. The model must outlive it. Errors: LP_INPUT naming the tensor. */
 lp_status lp_model_build_graph(const lp_model *model, lp_graph *graph);
 
-/* cos and sin of every position below n_context: [n_context][head_size/2] each, computed in f64, rounded once. */
-void lp_model_rope_table(const lp_model *model, int64_t n_context, float *cosine, float *sine);
+/* cos and sin of every position below n_context: [n_context][n_rotated/2] each, computed in f64, rounded once. local: of
+ * layers with a window. n_context chooses between long and short factors. */
+void lp_model_rope_table(const lp_model *model, int64_t n_context, bool local, float *cosine, float *sine);
 
 #endif

@@ -21,7 +21,7 @@ struct lp_session {
     lp_exec exec;
     lp_weight *weight;      /* [n_values] */
     float **vector;         /* [n_values] */
-    float *rope;            /* cosines, then sines: [n_context][d/2] each */
+    float *rope;            /* cosines, then sines: [n_context][r/2] each; twice where windows have their own */
     int32_t *sequence_zero; /* [n_batch] zeros, for batches that name no sequence */
     int32_t *wanted;        /* [n_batch] */
     int64_t *next;          /* [n_sequences] next position, while a batch is checked */
@@ -56,14 +56,14 @@ static lp_status settle_options(const lp_model *model, const lp_session_options 
 static bool is_read_by_linear(const lp_graph *g, int32_t value)
 {
     for (int32_t i = 0; i < g->n_ops; i++)
-        if (g->op[i].id == LP_OP_LINEAR && g->op[i].in[1] == value) return true;
+        if (lp_op_reads_matrix(&g->op[i], value)) return true;
     return false;
 }
 
 static bool is_read_as_vector(const lp_graph *g, int32_t value)
 {
     for (int32_t i = 0; i < g->n_ops; i++)
-        if ((g->op[i].id == LP_OP_RMS_NORM || g->op[i].id == LP_OP_BIAS) && g->op[i].in[1] == value) return true;
+        if (lp_op_reads_vector(&g->op[i], value)) return true;
     return false;
 }
 
@@ -94,7 +94,7 @@ static uint64_t memory_of(const lp_model *model, const lp_session_options *o, co
     const lp_model_info *m = lp_model_get_info(model);
     uint64_t n = lp_cache_bytes(m->n_layer, m->n_head_kv, m->head_size, o->n_sequences, o->n_context);
     if (n == 0) return 0;
-    n += g->arena_bytes + (uint64_t)o->n_context * (uint64_t)m->head_size * sizeof(float);
+    n += g->arena_bytes + 2 * (uint64_t)o->n_context * (uint64_t)model->n_rotated * sizeof(float);
     n += (uint64_t)lp_pool_threads(o->pool) * lp_exec_scratch_bytes(g, o->n_context);
     for (int32_t v = 0; v < g->n_values; v++) {
         const lp_tensor *t = g->value[v].tensor;
@@ -180,11 +180,12 @@ static lp_status load_vector(lp_session *s, int32_t v)
 {
     const lp_tensor *t = s->graph.value[v].tensor;
     LP_TRY(check_finite(s, t));
-    size_t n_bytes = (size_t)t->dim[0] * sizeof(float);
+    int64_t rows = lp_tensor_rows(t); /* more than one: a vector for every head */
+    size_t n_bytes = (size_t)(rows * t->dim[0]) * sizeof(float);
     float *p = lp_aligned_alloc(n_bytes);
     if (!p) return lp_fail_memory(n_bytes, t->name);
     s->vector[v] = p;
-    lp_tensor_decode_row(t, 0, p);
+    for (int64_t r = 0; r < rows; r++) lp_tensor_decode_row(t, r, p + r * t->dim[0]);
     return LP_OK;
 }
 
@@ -220,21 +221,25 @@ static lp_status allocate(lp_session *s)
     }
     LP_TRY(lp_cache_init(&s->cache, m->n_layer, m->n_head_kv, m->head_size, o->n_sequences, o->n_context));
     lp_exec *x = &s->exec;
-    size_t half = (size_t)(m->head_size / 2), n_rope = (size_t)o->n_context * half;
+    bool two = s->model->architecture->local_rope && s->model->window > 0;
+    size_t half = (size_t)(s->model->n_rotated / 2), n_rope = (size_t)o->n_context * half;
     x->scratch_bytes = lp_exec_scratch_bytes(&s->graph, o->n_context);
     x->arena = lp_aligned_alloc(s->graph.arena_bytes);
     x->scratch = lp_aligned_alloc((size_t)lp_pool_threads(o->pool) * x->scratch_bytes);
-    s->rope = lp_aligned_alloc(2 * n_rope * sizeof(float));
+    s->rope = lp_aligned_alloc((two ? 4 : 2) * n_rope * sizeof(float) + 64);
     s->sequence_zero = calloc((size_t)o->n_batch, sizeof *s->sequence_zero);
     s->wanted = calloc((size_t)o->n_batch, sizeof *s->wanted);
     s->next = calloc((size_t)o->n_sequences, sizeof *s->next);
     if (!x->arena || !x->scratch || !s->rope || !s->sequence_zero || !s->wanted || !s->next)
         return lp_fail_memory(s->graph.arena_bytes, "a session");
     uint64_t environment = lp_environment_enter();
-    lp_model_rope_table(s->model, o->n_context, s->rope, s->rope + n_rope);
+    for (int i = 0; i < 2; i++) {
+        float *table = s->rope + (i && two ? 2 * n_rope : 0);
+        if (i == 0 || two) lp_model_rope_table(s->model, o->n_context, i, table, table + n_rope);
+        x->rope_cosine[i] = table;
+        x->rope_sine[i] = table + n_rope;
+    }
     lp_environment_leave(environment);
-    x->rope_cosine = s->rope;
-    x->rope_sine = s->rope + n_rope;
     x->rope_half = (int64_t)half;
     return LP_OK;
 }
@@ -375,6 +380,18 @@ const lp_graph *lp_session_graph(const lp_session *session) { return &session->g
 
 /* ---- watching ------------------------------------------------------------------------------------------------------ */
 
+/* Whether an op before `end` is a linear layer with the same input and a weight of the same tensor: parts of one tensor read
+ * the same rows, and these are told once. */
+static bool was_told(const lp_graph *g, const lp_op *op, int32_t end)
+{
+    const lp_tensor *t = g->value[op->in[1]].tensor;
+    for (int32_t i = 0; i < end; i++) {
+        const lp_op *other = &g->op[i];
+        if (other->id == LP_OP_LINEAR && other->in[0] == op->in[0] && g->value[other->in[1]].tensor->name == t->name) return true;
+    }
+    return false;
+}
+
 /* Linear layers that read the value an op is about to read: directly, or through its int8 form. */
 static void tell_observer(void *context, const lp_graph *g, const lp_op *op, const float *rows, int64_t n, int64_t width)
 {
@@ -383,7 +400,7 @@ static void tell_observer(void *context, const lp_graph *g, const lp_op *op, con
     for (int32_t i = 0; i < g->n_ops; i++) {
         const lp_op *reader = &g->op[i];
         bool reads = op->id == LP_OP_LINEAR ? reader == op : reader->id == LP_OP_LINEAR && reader->in[0] == op->out;
-        if (reads) s->observer(s->observer_context, g->value[reader->in[1]].tensor->name, rows, n, width);
+        if (reads && !was_told(g, reader, i)) s->observer(s->observer_context, g->value[reader->in[1]].tensor->name, rows, n, width);
     }
 }
 

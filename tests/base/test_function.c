@@ -252,6 +252,54 @@ static void silu_rounds_every_operation(void **state)
     assert_true(lp_f32_bits(lp_siluf(-200)) == 0x80000000u);
 }
 
+static void tanhf_is_within_two_ulp_and_odd(void **state)
+{
+    (void)state;
+    double worst = 0;
+    float at = 0;
+    for (uint64_t i = 0; i < 3 * N_RANDOM; i++) {
+        float x = i % 3 == 0 ? (float)uniform(i, 23, -10, 10) : i % 3 == 1 ? (float)uniform(i, 24, 0.74, 0.76)
+                                                             : (float)ldexp(uniform(i, 24, -1, 1), -(int)(i / 3 % 120));
+        if (x == 0) continue;
+        double error = error_f32(mpfr_tanh, (double)x, lp_tanhf(x));
+        if (!(error <= worst)) worst = error, at = x;
+        assert_int_equal(lp_f32_bits(lp_tanhf(-x)), lp_f32_bits(-lp_tanhf(x)));
+    }
+    if (!(worst <= 2)) fail_msg("%.4f ulp at %a", worst, (double)at);
+    assert_true(worst > 0.9);
+    assert_true(lp_tanhf(INFINITY) == 1 && lp_tanhf(-INFINITY) == -1 && lp_tanhf(100) == 1 && isnan(lp_tanhf(NAN)));
+    assert_int_equal(lp_f32_bits(lp_tanhf(-0.0f)), 0x80000000u);
+    assert_true(lp_tanhf(0x1p-149f) == 0x1p-149f);
+}
+
+static void geluf_is_the_tanh_form(void **state)
+{
+    (void)state;
+    mpfr_t z, t, c;
+    mpfr_inits2(200, z, t, c, (mpfr_ptr)0);
+    for (uint64_t i = 0; i < N_RANDOM; i++) {
+        float x = (float)uniform(i, 25, -12, 12);
+        mpfr_set_d(z, (double)x, MPFR_RNDN);
+        mpfr_pow_ui(t, z, 3, MPFR_RNDN);
+        mpfr_set_ui(c, 44715, MPFR_RNDN);
+        mpfr_div_ui(c, c, 1000000, MPFR_RNDN);
+        mpfr_mul(t, t, c, MPFR_RNDN);
+        mpfr_add(t, t, z, MPFR_RNDN);
+        mpfr_const_pi(c, MPFR_RNDN);
+        mpfr_ui_div(c, 2, c, MPFR_RNDN);
+        mpfr_sqrt(c, c, MPFR_RNDN);
+        mpfr_mul(t, t, c, MPFR_RNDN);
+        mpfr_tanh(t, t, MPFR_RNDN);
+        mpfr_add_ui(t, t, 1, MPFR_RNDN);
+        mpfr_mul(t, t, z, MPFR_RNDN);
+        mpfr_div_ui(t, t, 2, MPFR_RNDN);
+        double error = fabs((double)lp_geluf(x) - mpfr_get_d(t, MPFR_RNDN)), bound = 0x1p-22 * (fabsf(x) > 1 ? fabs((double)x) : 1);
+        if (!(error <= bound)) fail_msg("gelu(%a): error %g", (double)x, error);
+    }
+    mpfr_clears(z, t, c, (mpfr_ptr)0);
+    assert_true(lp_geluf(0) == 0 && lp_geluf(1e30f) == 1e30f && lp_geluf(-1e30f) == 0 && isnan(lp_geluf(NAN)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +314,8 @@ int main(void)
         cmocka_unit_test(expf_has_the_right_ends),
         cmocka_unit_test(the_bits_of_all_functions_are_those_of_the_first_version),
         cmocka_unit_test(silu_rounds_every_operation),
+        cmocka_unit_test(tanhf_is_within_two_ulp_and_odd),
+        cmocka_unit_test(geluf_is_the_tanh_form),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

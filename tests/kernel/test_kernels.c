@@ -235,6 +235,24 @@ static bool functions_give_the_reference_bits(const test_subject *subject)
         ref()->rms_norm(a, b, n, 1e-5f, expected);
         fast(subject)->rms_norm(a, b, n, 1e-5f, y);
         EXPECT(count_different(expected, y, n) == 0);
+        ref()->layer_norm(a, b, n, 1e-5f, expected);
+        fast(subject)->layer_norm(a, b, n, 1e-5f, y);
+        EXPECT(count_different(expected, y, n) == 0);
+        ref()->gelu_mul(a, b, n, expected);
+        fast(subject)->gelu_mul(a, b, n, y);
+        EXPECT(count_different(expected, y, n) == 0);
+        ref()->gelu(a, n, expected);
+        memcpy(y, a, (size_t)n * 4);
+        fast(subject)->gelu(y, n, y);
+        EXPECT(count_different(expected, y, n) == 0);
+        ref()->scale(a, 0.3f, n, expected);
+        memcpy(y, a, (size_t)n * 4);
+        fast(subject)->scale(y, 0.3f, n, y);
+        EXPECT(count_different(expected, y, n) == 0);
+        ref()->soft_cap(a, turn % 2 ? 50 : 0.7f, n, expected);
+        memcpy(y, a, (size_t)n * 4);
+        fast(subject)->soft_cap(y, turn % 2 ? 50 : 0.7f, n, y);
+        EXPECT(count_different(expected, y, n) == 0);
         float dot[2] = {ref()->dot_f32(a, b, n), fast(subject)->dot_f32(a, b, n)};
         EXPECT(count_different(dot, dot + 1, 1) == 0);
         memcpy(y, a, (size_t)n * 4); /* in place */
@@ -284,6 +302,11 @@ static bool rotations_give_the_reference_bits(const test_subject *subject)
         memcpy(y, x, (size_t)(d * heads) * 4);
         ref()->rope_pairs(x, heads, d, c, s);
         fast(subject)->rope_pairs(y, heads, d, c, s);
+        EXPECT(count_different(x, y, d * heads) == 0);
+        int64_t r = 2 + 2 * random_below(d / 2); /* all of the head, or its first values */
+        memcpy(y, x, (size_t)(d * heads) * 4);
+        ref()->rope_halves(x, heads, d, r, c, s);
+        fast(subject)->rope_halves(y, heads, d, r, c, s);
         EXPECT(count_different(x, y, d * heads) == 0);
         free_all_guarded();
     }
@@ -339,6 +362,14 @@ static bool attention_gives_the_reference_bits(const test_subject *subject)
         size_t scratch = lp_attention_scratch_bytes(n, d);
         ref()->attention(q, ldq, n, n_keys, keys, values, d, 0.125f, expected, ldo, guarded(scratch));
         fast(subject)->attention(q, ldq, n, n_keys, keys, values, d, 0.125f, out, ldo, guarded(scratch));
+        EXPECT(count_different(expected, out, size) == 0);
+        float cap = turn % 2 ? 5 : 0; /* without cap and window it is the same function */
+        ref()->attention_window(q, ldq, n, NULL, n_keys, keys, values, d, 0.125f, 0, out, ldo, guarded(scratch));
+        EXPECT(count_different(expected, out, size) == 0);
+        int64_t window = 1 + random_below(turn % 4 ? 40 : 400), first[16];
+        for (int64_t i = 0; i < n; i++) first[i] = n_keys[i] > window ? n_keys[i] - window : 0;
+        ref()->attention_window(q, ldq, n, first, n_keys, keys, values, d, 0.125f, cap, expected, ldo, guarded(scratch));
+        fast(subject)->attention_window(q, ldq, n, first, n_keys, keys, values, d, 0.125f, cap, out, ldo, guarded(scratch));
         EXPECT(count_different(expected, out, size) == 0);
         free_all_guarded();
     }

@@ -58,6 +58,23 @@ INLINE v16 v16_negate(v16 x)
     const __m256 sign = _mm256_set1_ps(-0.0f);
     return EACH(_mm256_xor_ps(x.a, sign), _mm256_xor_ps(x.b, sign));
 }
+INLINE v16 v16_abs(v16 x)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return EACH(_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b));
+}
+/* The magnitude of x, which is not negative, with the sign of y. */
+INLINE v16 v16_with_sign(v16 x, v16 y)
+{
+    const __m256 sign = _mm256_set1_ps(-0.0f);
+    return EACH(_mm256_or_ps(x.a, _mm256_and_ps(y.a, sign)), _mm256_or_ps(x.b, _mm256_and_ps(y.b, sign)));
+}
+/* Per lane: u where x < y, v otherwise (NaN too). */
+INLINE v16 v16_if_less(v16 x, v16 y, v16 u, v16 v)
+{
+    return EACH(_mm256_blendv_ps(v.a, u.a, _mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ)),
+                _mm256_blendv_ps(v.b, u.b, _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)));
+}
 /* x in the n first lanes, y in the others. */
 INLINE v16 v16_first(v16 x, v16 y, int64_t n)
 {

@@ -66,6 +66,13 @@ void lp_kernels_init_avx2(lp_kernels *kernels)
     kernels->rope_pairs = rope_pairs;
     kernels->silu_mul = silu_mul;
     kernels->add = add;
+    kernels->layer_norm = layer_norm;
+    kernels->rope_halves = rope_halves;
+    kernels->gelu = gelu;
+    kernels->gelu_mul = gelu_mul;
+    kernels->scale = scale;
+    kernels->soft_cap = soft_cap;
+    kernels->attention_window = attention_window;
     kernels->attention = attention;
     kernels->exp_f32 = exp_f32;
     kernels->exp_sum = exp_sum;

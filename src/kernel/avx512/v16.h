@@ -28,6 +28,18 @@ INLINE v16 v16_negate(v16 x)
 {
     return _mm512_castsi512_ps(_mm512_xor_si512(_mm512_castps_si512(x), _mm512_set1_epi32((int)0x80000000u)));
 }
+INLINE v16 v16_abs(v16 x) { return _mm512_abs_ps(x); }
+/* The magnitude of x, which is not negative, with the sign of y. */
+INLINE v16 v16_with_sign(v16 x, v16 y)
+{
+    __m512i sign = _mm512_and_si512(_mm512_castps_si512(y), _mm512_set1_epi32((int)0x80000000u));
+    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(x), sign));
+}
+/* Per lane: u where x < y, v otherwise (NaN too). */
+INLINE v16 v16_if_less(v16 x, v16 y, v16 u, v16 v)
+{
+    return _mm512_mask_mov_ps(v, _mm512_cmp_ps_mask(x, y, _CMP_LT_OQ), u);
+}
 /* a in the n first lanes, b in the others. */
 INLINE v16 v16_first(v16 a, v16 b, int64_t n) { return _mm512_mask_mov_ps(b, lane_mask(n), a); }
 INLINE v16 v16_load_f16(const uint8_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p)); }

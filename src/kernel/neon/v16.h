@@ -48,6 +48,11 @@ INLINE v16 v16_div(v16 x, v16 y) { return EACH(vdivq_f32(x.r[i], y.r[i])); }
 INLINE v16 v16_max(v16 x, v16 y) { return EACH(vmaxnmq_f32(x.r[i], y.r[i])); }
 INLINE v16 v16_rint(v16 x) { return EACH(vrndnq_f32(x.r[i])); }
 INLINE v16 v16_negate(v16 x) { return EACH(vnegq_f32(x.r[i])); }
+INLINE v16 v16_abs(v16 x) { return EACH(vabsq_f32(x.r[i])); }
+/* The magnitude of x, which is not negative, with the sign of y. */
+INLINE v16 v16_with_sign(v16 x, v16 y) { return EACH(vbslq_f32(vdupq_n_u32(0x80000000u), y.r[i], x.r[i])); }
+/* Per lane: u where x < y, v otherwise (NaN too). */
+INLINE v16 v16_if_less(v16 x, v16 y, v16 u, v16 v) { return EACH(vbslq_f32(vcltq_f32(x.r[i], y.r[i]), u.r[i], v.r[i])); }
 /* x in the n first lanes, y in the others. */
 INLINE v16 v16_first(v16 x, v16 y, int64_t n)
 {

@@ -17,19 +17,24 @@ typedef struct group_sum {
     float *o;
 } group_sum;
 
-static void attend_group(const float *q, int64_t n_keys, const float *key, const float *value, int64_t d, float scale,
-                         float *p, group_sum *sum)
+/* Positions [first, n_keys) of the group. */
+static void attend_group(const float *q, int64_t first, int64_t n_keys, const float *key, const float *value, int64_t d,
+                         float scale, float cap, float *p, group_sum *sum)
 {
     sum->max = -INFINITY;
-    for (int64_t t = 0; t < n_keys; t++) {
+    for (int64_t t = first; t < n_keys; t++) {
         float s = 0;
         for (int64_t i = 0; i < d; i++) s = fmaf(q[i], key[i * LP_ATTENTION_GROUP + t], s);
         p[t] = s * scale;
+        if (cap != 0) {
+            float share = p[t] / cap;
+            p[t] = cap * lp_tanhf(share);
+        }
         if (p[t] > sum->max) sum->max = p[t];
     }
     sum->l = 0;
     memset(sum->o, 0, (size_t)d * sizeof(float));
-    for (int64_t t = 0; t < n_keys; t++) {
+    for (int64_t t = first; t < n_keys; t++) {
         p[t] = lp_expf(p[t] - sum->max);
         sum->l += p[t];
         for (int64_t i = 0; i < d; i++) sum->o[i] = fmaf(p[t], value[t * d + i], sum->o[i]);
@@ -49,24 +54,37 @@ static void merge(group_sum *a, const group_sum *b, int64_t d)
     a->max = max;
 }
 
-static void attention(const float *q, int64_t ldq, int64_t n, const int64_t *n_keys, const float *const *key,
-                      const float *const *value, int64_t d, float scale, float *out, int64_t ldo, void *scratch)
+static void attention_window(const float *q, int64_t ldq, int64_t n, const int64_t *first_key, const int64_t *n_keys,
+                             const float *const *key, const float *const *value, int64_t d, float scale, float cap,
+                             float *out, int64_t ldo, void *scratch)
 {
     float *p = scratch;
     for (int64_t i = 0; i < n; i++) {
         group_sum total = {0, 0, out + i * ldo}, one = {0, 0, p + LP_ATTENTION_GROUP};
-        if (n_keys[i] <= 0) {
+        int64_t from = first_key && first_key[i] > 0 ? first_key[i] : 0, g0 = from / LP_ATTENTION_GROUP;
+        if (n_keys[i] <= from) {
             memset(total.o, 0, (size_t)d * sizeof(float));
             continue;
         }
-        for (int64_t g = 0; g * LP_ATTENTION_GROUP < n_keys[i]; g++) {
+        for (int64_t g = g0; g * LP_ATTENTION_GROUP < n_keys[i]; g++) {
             int64_t left = n_keys[i] - g * LP_ATTENTION_GROUP;
-            attend_group(q + i * ldq, left < LP_ATTENTION_GROUP ? left : LP_ATTENTION_GROUP, key[g], value[g], d, scale, p,
-                         g == 0 ? &total : &one);
-            if (g > 0) merge(&total, &one, d);
+            attend_group(q + i * ldq, g == g0 ? from % LP_ATTENTION_GROUP : 0,
+                         left < LP_ATTENTION_GROUP ? left : LP_ATTENTION_GROUP, key[g], value[g], d, scale, cap, p,
+                         g == g0 ? &total : &one);
+            if (g > g0) merge(&total, &one, d);
         }
         for (int64_t j = 0; j < d; j++) total.o[j] /= total.l;
     }
 }
 
-void lp_ref_init_attention(lp_kernels *kernels) { kernels->attention = attention; }
+static void attention(const float *q, int64_t ldq, int64_t n, const int64_t *n_keys, const float *const *key,
+                      const float *const *value, int64_t d, float scale, float *out, int64_t ldo, void *scratch)
+{
+    attention_window(q, ldq, n, NULL, n_keys, key, value, d, scale, 0, out, ldo, scratch);
+}
+
+void lp_ref_init_attention(lp_kernels *kernels)
+{
+    kernels->attention = attention;
+    kernels->attention_window = attention_window;
+}

@@ -42,6 +42,25 @@ static void rms_norm(const float *x, const float *weight, int64_t n, float epsil
     }
 }
 
+static void layer_norm(const float *x, const float *weight, int64_t n, float epsilon, float *y)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = 1;
+    float mean = dot_f32(x, y, n) / (float)n; /* fmaf(x, 1, lane) is fl(lane + x) */
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] - mean;
+    rms_norm(y, weight, n, epsilon, y);
+}
+
+static void rope_halves(float *x, int64_t n_heads, int64_t d, int64_t r, const float *cosine, const float *sine)
+{
+    for (int64_t h = 0; h < n_heads; h++)
+        for (int64_t i = 0; i < r / 2; i++) {
+            float *first = x + h * d + i, *second = first + r / 2, a = *first, b = *second, c = cosine[i], s = sine[i];
+            float bs = b * s, bc = b * c;
+            *first = fmaf(a, c, -bs);
+            *second = fmaf(a, s, bc);
+        }
+}
+
 static void rope_pairs(float *x, int64_t n_heads, int64_t d, const float *cosine, const float *sine)
 {
     for (int64_t h = 0; h < n_heads; h++)
@@ -59,6 +78,32 @@ static void silu_mul(const float *gate, const float *up, int64_t n, float *y)
         float denominator = 1.0f + lp_expf(-gate[i]);
         float silu = gate[i] / denominator;
         y[i] = silu * up[i];
+    }
+}
+
+static void gelu(const float *x, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = lp_geluf(x[i]);
+}
+
+static void gelu_mul(const float *gate, const float *up, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float value = lp_geluf(gate[i]);
+        y[i] = value * up[i];
+    }
+}
+
+static void scale(const float *x, float factor, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] * factor;
+}
+
+static void soft_cap(const float *x, float cap, int64_t n, float *y)
+{
+    for (int64_t i = 0; i < n; i++) {
+        float share = x[i] / cap;
+        y[i] = cap * lp_tanhf(share);
     }
 }
 
@@ -101,6 +146,12 @@ void lp_ref_init_vector(lp_kernels *kernels)
     kernels->rope_pairs = rope_pairs;
     kernels->silu_mul = silu_mul;
     kernels->add = add;
+    kernels->layer_norm = layer_norm;
+    kernels->rope_halves = rope_halves;
+    kernels->gelu = gelu;
+    kernels->gelu_mul = gelu_mul;
+    kernels->scale = scale;
+    kernels->soft_cap = soft_cap;
     kernels->exp_f32 = exp_f32;
     kernels->exp_sum = exp_sum;
     kernels->kl_sum = kl_sum;

@@ -2,6 +2,9 @@
  * queries share what is loaded. A template: the instruction set's v16.h and elementwise.h come first. The groups are
  * outermost, so that a page of keys and values stays in the cache while all queries pass over it. */
 
+#include <stdbool.h>
+#include <string.h>
+
 enum { QUERIES = 6 };
 
 /* Vectors that n queries take at a time: enough independent chains, no more than there are registers. */
@@ -146,6 +149,41 @@ static void attend_group(int n, const float *const *q, const int64_t *count, con
     }
 }
 
+/* The same where query m starts at first[m] of the group (below count[m]) and scores may be capped. */
+static void attend_group_window(int n, const float *const *q, const int64_t *first, const int64_t *count, const float *key,
+                                const float *value, int64_t d, float scale, float cap, float *p, float *const *o,
+                                float *max, float *l)
+{
+    int64_t start = 0, end = LP_ATTENTION_GROUP, most = 0, least = LP_ATTENTION_GROUP; /* [start, end): all see it */
+    for (int m = 0; m < n; m++) {
+        if (first[m] > start) start = first[m];
+        if (first[m] < least) least = first[m];
+        if (count[m] < end) end = count[m];
+        if (count[m] > most) most = count[m];
+    }
+    int64_t skip = least & ~(int64_t)15; /* whole vectors that nobody sees */
+    score_functions[n - 1](q, key + skip, most - skip, d, scale, p + skip);
+    for (int m = 0; m < n; m++) {
+        float *s = p + m * LP_ATTENTION_GROUP;
+        int64_t from = first[m] & ~(int64_t)15;
+        if (cap != 0)
+            for (int64_t t = from; t < count[m]; t += 16) v16_store(s + t, soft_cap_of(v16_load(s + t), v16_set1(cap)));
+        for (int64_t t = from; t < first[m]; t++) s[t] = -INFINITY; /* no part in the maximum, and 0 after exp */
+        max[m] = exponentials(s + from, count[m] - from);
+        l[m] = 0;
+        for (int64_t t = first[m]; t < count[m]; t++) l[m] += s[t];
+    }
+    for (int m = 0; m < n; m++) {
+        int64_t to = end > start ? start : count[m];
+        memset(o[m], 0, (size_t)d * sizeof(float));
+        if (to > first[m]) value_functions[0](p + m * LP_ATTENTION_GROUP, value, first[m], to, d, o + m);
+    }
+    if (end <= start) return;
+    value_functions[n - 1](p, value, start, end, d, o);
+    for (int m = 0; m < n; m++)
+        if (count[m] > end) value_functions[0](p + m * LP_ATTENTION_GROUP, value, end, count[m], d, o + m);
+}
+
 static void attention(const float *q, int64_t ldq, int64_t n, const int64_t *n_keys, const float *const *key,
                       const float *const *value, int64_t d, float scale, float *out, int64_t ldo, void *scratch)
 {
@@ -182,5 +220,54 @@ static void attention(const float *q, int64_t ldq, int64_t n, const int64_t *n_k
             float *o = out + i * ldo + j;
             int64_t lanes = d - j < 16 ? d - j : 16;
             v16_store_n(o, n_keys[i] > 0 ? v16_div(v16_load_n(o, lanes), v16_set1(l[i])) : v16_set1(0), lanes);
+        }
+}
+
+static int64_t window_start(const int64_t *first_key, int64_t i) { return first_key && first_key[i] > 0 ? first_key[i] : 0; }
+
+static void attention_window(const float *q, int64_t ldq, int64_t n, const int64_t *first_key, const int64_t *n_keys,
+                             const float *const *key, const float *const *value, int64_t d, float scale, float cap,
+                             float *out, int64_t ldo, void *scratch)
+{
+    float *p = (float *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63), *group_o = p + QUERIES * LP_ATTENTION_GROUP,
+          *max = group_o + QUERIES * d, *l = max + n;
+    int64_t longest = 0, g0 = INT64_MAX; /* the first group that somebody sees */
+    for (int64_t i = 0; i < n; i++) {
+        int64_t from = window_start(first_key, i);
+        if (n_keys[i] > longest) longest = n_keys[i];
+        if (n_keys[i] > from && from / LP_ATTENTION_GROUP < g0) g0 = from / LP_ATTENTION_GROUP;
+    }
+    for (int64_t g = g0; g < INT64_MAX && g * LP_ATTENTION_GROUP < longest; g++) {
+        for (int64_t i = 0; i < n;) {
+            const float *query[QUERIES];
+            int64_t who[QUERIES], first[QUERIES], count[QUERIES];
+            bool is_first[QUERIES];
+            float *o[QUERIES], group_max[QUERIES], group_l[QUERIES];
+            int found = 0;
+            for (; i < n && found < QUERIES; i++) {
+                int64_t left = n_keys[i] - g * LP_ATTENTION_GROUP, start = window_start(first_key, i);
+                int64_t from = start - g * LP_ATTENTION_GROUP;
+                if (left <= 0 || from >= left || from >= LP_ATTENTION_GROUP) continue;
+                first[found] = from > 0 ? from : 0;
+                is_first[found] = g == start / LP_ATTENTION_GROUP;
+                who[found] = i;
+                query[found] = q + i * ldq;
+                count[found] = left < LP_ATTENTION_GROUP ? left : LP_ATTENTION_GROUP;
+                o[found] = is_first[found] ? out + i * ldo : group_o + found * d;
+                found++;
+            }
+            if (found == 0) break;
+            attend_group_window(found, query, first, count, key[g], value[g], d, scale, cap, p, o, group_max, group_l);
+            for (int m = 0; m < found; m++) {
+                if (is_first[m]) max[who[m]] = group_max[m], l[who[m]] = group_l[m];
+                else merge_group(&max[who[m]], &l[who[m]], out + who[m] * ldo, group_max[m], group_l[m], o[m], d);
+            }
+        }
+    }
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < d; j += 16) {
+            float *o = out + i * ldo + j;
+            int64_t lanes = d - j < 16 ? d - j : 16;
+            v16_store_n(o, n_keys[i] > window_start(first_key, i) ? v16_div(v16_load_n(o, lanes), v16_set1(l[i])) : v16_set1(0), lanes);
         }
 }

@@ -38,6 +38,56 @@ static void silu_mul(const float *gate, const float *up, int64_t n, float *y)
     if (i < n) v16_store_n(y + i, silu_of(v16_load_n(gate + i, n - i), v16_load_n(up + i, n - i)), n - i);
 }
 
+INLINE v16 gelu_of(v16 x)
+{
+    v16 u = v16_mul(x, v16_fma(v16_mul(x, x), v16_set1(LP_GELUF_CUBE), v16_set1(LP_GELUF_LINE)));
+    return v16_div(x, v16_add(v16_set1(1), v16_exp(v16_negate(u))));
+}
+
+static void gelu(const float *x, int64_t n, float *y)
+{
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(y + i, gelu_of(v16_load(x + i)));
+    if (i < n) v16_store_n(y + i, gelu_of(v16_load_n(x + i, n - i)), n - i);
+}
+
+static void gelu_mul(const float *gate, const float *up, int64_t n, float *y)
+{
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(y + i, v16_mul(gelu_of(v16_load(gate + i)), v16_load(up + i)));
+    if (i < n) v16_store_n(y + i, v16_mul(gelu_of(v16_load_n(gate + i, n - i)), v16_load_n(up + i, n - i)), n - i);
+}
+
+/* The steps of lp_tanhf in every lane, both ways computed. */
+INLINE v16 v16_tanh(v16 x)
+{
+    v16 a = v16_abs(x), z = v16_mul(a, a), q = v16_set1(LP_TANHF_T0);
+    q = v16_fma(q, z, v16_set1(LP_TANHF_T1));
+    q = v16_fma(q, z, v16_set1(LP_TANHF_T2));
+    q = v16_fma(q, z, v16_set1(LP_TANHF_T3));
+    q = v16_fma(q, z, v16_set1(LP_TANHF_T4));
+    q = v16_fma(q, z, v16_set1(LP_TANHF_T5));
+    v16 e = v16_exp(v16_add(a, a)), large = v16_sub(v16_set1(1), v16_div(v16_set1(2), v16_add(e, v16_set1(1))));
+    v16 small = v16_fma(v16_mul(a, z), q, a);
+    return v16_with_sign(v16_if_less(a, v16_set1(LP_TANHF_SMALL), small, large), x);
+}
+
+INLINE v16 soft_cap_of(v16 x, v16 cap) { return v16_mul(cap, v16_tanh(v16_div(x, cap))); }
+
+static void soft_cap(const float *x, float cap, int64_t n, float *y)
+{
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(y + i, soft_cap_of(v16_load(x + i), v16_set1(cap)));
+    if (i < n) v16_store_n(y + i, soft_cap_of(v16_load_n(x + i, n - i), v16_set1(cap)), n - i);
+}
+
+static void scale(const float *x, float factor, int64_t n, float *y)
+{
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(y + i, v16_mul(v16_load(x + i), v16_set1(factor)));
+    if (i < n) v16_store_n(y + i, v16_mul(v16_load_n(x + i, n - i), v16_set1(factor)), n - i);
+}
+
 static void add(const float *a, const float *b, int64_t n, float *y)
 {
     int64_t i = 0;
@@ -100,6 +150,29 @@ static void rms_norm(const float *x, const float *weight, int64_t n, float epsil
     for (; i + 16 <= n; i += 16) v16_store(y + i, v16_mul(v16_mul(v16_load(x + i), r), v16_load(weight + i)));
     if (i < n)
         v16_store_n(y + i, v16_mul(v16_mul(v16_load_n(x + i, n - i), r), v16_load_n(weight + i, n - i)), n - i);
+}
+
+static void layer_norm(const float *x, const float *weight, int64_t n, float epsilon, float *y)
+{
+    for (int64_t i = 0; i < n; i++) y[i] = 1;
+    v16 mean = v16_set1(dot_f32(x, y, n) / (float)n);
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(y + i, v16_sub(v16_load(x + i), mean));
+    if (i < n) v16_store_n(y + i, v16_sub(v16_load_n(x + i, n - i), mean), n - i);
+    rms_norm(y, weight, n, epsilon, y);
+}
+
+static void rope_halves(float *x, int64_t n_heads, int64_t d, int64_t r, const float *cosine, const float *sine)
+{
+    int64_t half = r / 2;
+    for (int64_t h = 0; h < n_heads; h++, x += d)
+        for (int64_t i = 0; i < half; i += 16) {
+            int64_t n = half - i < 16 ? half - i : 16;
+            v16 a = v16_load_n(x + i, n), b = v16_load_n(x + half + i, n);
+            v16 c = v16_load_n(cosine + i, n), s = v16_load_n(sine + i, n);
+            v16_store_n(x + i, v16_fma(a, c, v16_negate(v16_mul(b, s))), n);
+            v16_store_n(x + half + i, v16_fma(a, s, v16_mul(b, c)), n);
+        }
 }
 
 static void rope_pairs(float *x, int64_t n_heads, int64_t d, const float *cosine, const float *sine)
