@@ -82,7 +82,7 @@ const cli_verb cli_convert = {
                "were. What the other container cannot hold is refused by name: quantized types, unknown architectures, "
                "pre-tokenizers or tensors. Every verb also takes such a folder as MODEL. GGUF to GGUF joins or splits "
                "shards.",
-    .examples = "lowp convert embedded -o folder\nlowp convert folder -o again.gguf\nlowp diff embedded again.gguf --tensors\n"
+    .examples = "lowp convert embedded -o folder\nlowp convert folder -o again.gguf\nlowp diff embedded again.gguf\n"
                 "lowp convert embedded -o split.gguf --shard-size 4MB\nlowp info split-00001-of-00003.gguf\n",
     .options = {options_table},
     .options_size = sizeof defaults,

@@ -16,8 +16,9 @@ static void print_help(FILE *out)
     fprintf(out, "lowp %s: numbers of few bits for language models\n\nUsage\n  lowp VERB [options] INPUT [-o OUTPUT]\n\nVerbs\n",
             lp_version());
     for (int i = 0; i < N_VERBS; i++) fprintf(out, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
-    fputs("\n'lowp VERB --help' shows a verb's options and examples. A model is a GGUF file, or\n"
-          "'embedded': a small one inside the program, so that everything can be tried at once:\n\n"
+    fputs("\n'lowp VERB --help' shows a verb's options and examples. A model is a GGUF file,\n"
+          "a folder of safetensors, or 'embedded': a small one inside the program, so that\n"
+          "everything can be tried at once:\n\n"
           "  lowp info embedded\n"
           "  lowp quantize embedded -o small.gguf --format q4_k\n"
           "  lowp compare embedded small.gguf --text embedded\n"

@@ -31,7 +31,8 @@ typedef struct lp_model_info {
     uint64_t n_tensor_bytes, n_file_bytes;
 } lp_model_info;
 
-/* path: a GGUF file, or "embedded" for the model inside the program. Checks shapes against the metadata.
+/* path: a GGUF file (the first of a split one), a folder with model.safetensors (or shards and their index), config.json
+ * and tokenizer.json, or "embedded" for the model inside the program. Checks shapes against the metadata.
  * Errors: LP_INPUT; LP_UNSUPPORTED (architecture, pre-tokenizer) naming what it is and what is known. */
 LP_API lp_status lp_model_open(const char *path, lp_model **out);
 LP_API lp_status lp_model_open_memory(const void *data, size_t n, const char *name, lp_model **out);
@@ -41,7 +42,8 @@ LP_API const lp_model_info *lp_model_get_info(const lp_model *model);
 LP_API const lp_gguf *lp_model_gguf(const lp_model *model);
 LP_API const lp_tokenizer *lp_model_tokenizer(const lp_model *model);
 
-/* Opens a container without demanding that it is a model: "embedded" works too. */
+/* Opens a container without demanding that it is a model: split files, folders and "embedded" work too. A folder reads as
+ * the GGUF file that lp_convert would write. */
 LP_API lp_status lp_container_open(const char *path, lp_gguf **out);
 
 /* Texts inside the program: "embedded", "embedded-calibration". NULL: unknown name. */

@@ -73,8 +73,8 @@ typedef struct lp_safetensor_declared {
 } lp_safetensor_declared;
 
 /* Sorts as the reference writer does (larger types first, then by name) and makes the length and the padded header:
- * *n bytes to be freed. */
-lp_status lp_safetensors_header(lp_safetensor_declared *tensor, size_t n_tensors, char **bytes, size_t *n);
+ * *n bytes to be freed. metadata: further members of __metadata__ as JSON, each with a comma before it. */
+lp_status lp_safetensors_header(lp_safetensor_declared *tensor, size_t n_tensors, const char *metadata, char **bytes, size_t *n);
 
 /* A text that grows, for writing JSON. failed: out of memory, and everything after it is dropped. */
 typedef struct lp_json_text {

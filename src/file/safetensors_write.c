@@ -77,13 +77,15 @@ static int by_type_and_name(const void *a, const void *b)
     return strcmp(x->name, y->name);
 }
 
-lp_status lp_safetensors_header(lp_safetensor_declared *tensor, size_t n_tensors, char **bytes, size_t *n)
+lp_status lp_safetensors_header(lp_safetensor_declared *tensor, size_t n_tensors, const char *metadata, char **bytes, size_t *n)
 {
     lp_json_text t = {0};
     uint64_t offset = 0;
     qsort(tensor, n_tensors, sizeof *tensor, by_type_and_name);
     lp_json_put(&t, "\0\0\0\0\0\0\0", 8);
-    lp_json_puts(&t, "{\"__metadata__\":{\"format\":\"pt\"}"); /* transformers refuses files without it */
+    lp_json_puts(&t, "{\"__metadata__\":{\"format\":\"pt\""); /* transformers refuses files without it */
+    lp_json_puts(&t, metadata);
+    lp_json_puts(&t, "}");
     for (size_t i = 0; i < n_tensors; i++) {
         const lp_safetensor_declared *d = &tensor[i];
         lp_json_puts(&t, ",");

@@ -191,7 +191,7 @@ static void a_written_header_is_sorted_padded_and_read(void **state)
     lp_safetensor_declared d[] = {{"z\"", bf16, 1, {2}, 4, NULL}, {"b", f32, 1, {1}, 4, NULL}, {"a", f32, 2, {2, 3}, 24, NULL}};
     char *header;
     size_t n;
-    assert_int_equal(lp_safetensors_header(d, 3, &header, &n), LP_OK);
+    assert_int_equal(lp_safetensors_header(d, 3, "", &header, &n), LP_OK);
     assert_string_equal(d[0].name, "a");
     assert_string_equal(d[2].name, "z\"");
     assert_int_equal(n % 8, 0);

@@ -160,7 +160,7 @@ static void narrow_folder(const char *path)
         d[i].n_bytes = 2 * (uint64_t)(d[i].dim[0] * d[i].dim[1]);
         n_data += d[i].n_bytes;
     }
-    ok(lp_safetensors_header(d, f->n, &header, &n_header));
+    ok(lp_safetensors_header(d, f->n, "", &header, &n_header));
     char *whole = malloc(n_header + n_data), *at = whole + n_header;
     memcpy(whole, header, n_header);
     for (uint32_t i = 0; i < f->n; i++) {
@@ -216,6 +216,25 @@ static void a_folder_in_memory_is_the_file_that_converting_writes(void **state)
     ok(lp_model_open(test_path("dir"), &model));
     assert_int_equal(lp_model_get_info(model)->n_head_kv, 2);
     lp_model_close(model);
+}
+
+static void what_a_file_tells_about_a_model_survives_a_folder(void **state)
+{
+    (void)state;
+    bool in_place;
+    const lp_key_change changes[] = {{"general.license", "string", "a \"licence\"\n\xc3\xa9"}, {"general.name", "string", "a name"}};
+    write_gguf(test_path("note.gguf"), "f16");
+    ok(lp_gguf_edit(test_path("note.gguf"), changes, 2, false, false, &in_place));
+    convert(test_path("note.gguf"), test_path("note"));
+    lp_gguf *g;
+    ok(lp_container_open(test_path("note"), &g));
+    for (int i = 0; i < 2; i++) {
+        lp_string value;
+        ok(lp_gguf_get_string(g, changes[i].key, true, &value));
+        assert_int_equal(value.n, strlen(changes[i].value));
+        assert_memory_equal(value.data, changes[i].value, value.n);
+    }
+    lp_gguf_close(g);
 }
 
 static void rows_of_q_and_k_move_as_the_card_says(void **state)
@@ -364,6 +383,18 @@ static void known_pre_tokenizers_come_back_under_their_names(void **state)
 
 /* ---- shards ------------------------------------------------------------------------------------------------------ */
 
+static void a_split_that_fails_leaves_no_part_behind(void **state)
+{
+    (void)state;
+    lp_convert_result r;
+    write_gguf(test_path("w.gguf"), "f16");
+    write_whole(test_path("p-00003-of-00003.gguf"), "mine", 4);
+    refused(lp_convert(test_path("w.gguf"), test_path("p.gguf"), &(lp_convert_options){.shard_bytes = 16000}, NULL, &r), LP_USAGE, "exists");
+    assert_int_not_equal(access(test_path("p-00001-of-00003.gguf"), F_OK), 0);
+    assert_int_not_equal(access(test_path("p-00002-of-00003.gguf"), F_OK), 0);
+    assert_int_equal(access(test_path("p-00003-of-00003.gguf"), F_OK), 0);
+}
+
 static void split_files_are_joined_to_the_same_model(void **state)
 {
     (void)state;
@@ -447,10 +478,12 @@ int main(void)
         cmocka_unit_test(gguf_to_folder_to_gguf_keeps_every_byte_of_the_tensors),
         cmocka_unit_test(folder_to_gguf_to_folder_is_the_same_file_even_with_narrow_norms),
         cmocka_unit_test(a_folder_in_memory_is_the_file_that_converting_writes),
+        cmocka_unit_test(what_a_file_tells_about_a_model_survives_a_folder),
         cmocka_unit_test(rows_of_q_and_k_move_as_the_card_says),
         cmocka_unit_test(llama3_scaling_becomes_the_cards_factors),
         cmocka_unit_test(what_a_folder_cannot_hold_is_refused_by_name),
         cmocka_unit_test(known_pre_tokenizers_come_back_under_their_names),
+        cmocka_unit_test(a_split_that_fails_leaves_no_part_behind),
         cmocka_unit_test(split_files_are_joined_to_the_same_model),
         cmocka_unit_test(edits_in_place_change_nothing_else),
         cmocka_unit_test(edits_that_are_wrong_are_refused),

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <lowp/model.h>
 
@@ -95,13 +96,20 @@ static lp_status write_gguf(job *j)
     first = 0;
     j->result->n_files = n_files;
     j->result->n_tensors = n;
-    for (int number = 0; number < n_files; number++) {
+    if (n_files == 1) return write_file(j, j->path, 0, n, 0, 1);
+    lp_status status = LP_OK;
+    int number = 0;
+    for (; number < n_files && status == LP_OK; number++) {
         int64_t last = end_of_shard(j, first);
         snprintf(path, sizeof path, "%.*s-%05d-of-%05d.gguf", (int)stem, j->path, number + 1, n_files);
-        LP_TRY(write_file(j, n_files > 1 ? path : j->path, first, last, number, n_files));
+        status = write_file(j, path, first, last, number, n_files);
         first = last;
     }
-    return LP_OK;
+    for (int k = 1; status != LP_OK && k < number && !j->options->dry_run; k++) { /* a part of a model is no output */
+        snprintf(path, sizeof path, "%.*s-%05d-of-%05d.gguf", (int)stem, j->path, k, n_files);
+        (void)unlink(path);
+    }
+    return status;
 }
 
 lp_status lp_convert(const char *source, const char *path, const lp_convert_options *options, const lp_progress *progress,

@@ -33,6 +33,7 @@ typedef struct exporter {
     const char *dtype;        /* of the matrices, as config.json writes it */
     lp_json_text text[N_FILES]; /* [0]: the header of model.safetensors */
     uint64_t n_data;
+    lp_names bf16, f16;       /* vectors that were narrower once */
 } exporter;
 
 static const lp_safetensors_type *type_of(const char *packing)
@@ -42,17 +43,20 @@ static const lp_safetensors_type *type_of(const char *packing)
     return NULL;
 }
 
-static bool is_listed(const lp_gguf *gguf, const char *key, const char *name)
+/* The names in an array of strings, as a set: tensors look themselves up. Absent: the empty set. */
+static lp_status read_names(const lp_gguf *gguf, const char *key, lp_names *names)
 {
     const lp_gguf_key *list = lp_gguf_find(gguf, key);
-    if (!list || list->type != LP_GGUF_ARRAY || list->element != LP_GGUF_STRING) return false;
+    if (!list || list->type != LP_GGUF_ARRAY || list->element != LP_GGUF_STRING) return LP_OK;
     const uint8_t *p = list->raw; /* lengths were checked when the file was opened */
     for (uint64_t i = 0; i < list->n_elements; i++) {
         size_t n = (size_t)lp_read_u64(p);
-        if (n == strlen(name) && memcmp(p + 8, name, n) == 0) return true;
+        uint32_t index;
+        bool is_new;
+        LP_TRY(lp_names_add(names, (lp_string){(const char *)p + 8, n}, &index, &is_new));
         p += 8 + n;
     }
-    return false;
+    return LP_OK;
 }
 
 /* 16 bits with the value of 32; false if there are none. */
@@ -67,9 +71,10 @@ static bool narrow_value(const lp_safetensors_type *type, uint32_t bits, uint16_
 }
 
 /* A vector that came from 16 bits goes back, if every value still fits. */
-static const lp_safetensors_type *narrowed(const lp_gguf *gguf, const lp_tensor *t)
+static const lp_safetensors_type *narrowed(const exporter *x, const lp_tensor *t)
 {
-    const char *to = is_listed(gguf, "lowp.convert.bf16", t->name) ? "bf16" : is_listed(gguf, "lowp.convert.f16", t->name) ? "f16" : NULL;
+    lp_string name = {t->name, strlen(t->name)};
+    const char *to = lp_names_find(&x->bf16, name) >= 0 ? "bf16" : lp_names_find(&x->f16, name) >= 0 ? "f16" : NULL;
     const lp_safetensors_type *type = to ? type_of(to) : NULL;
     uint16_t ignored;
     for (int64_t i = 0; type && i < t->dim[0]; i++)
@@ -100,7 +105,7 @@ static lp_status add_tensor(exporter *x, const lp_tensor *t)
     d->name = lp_arena_copy_string(&x->arena, name, strlen(name));
     if (!d->name) return LP_RESOURCE;
     *o = (origin){.tensor = t, .name = row};
-    const lp_safetensors_type *narrower = t->n_dims == 1 && strcmp(type->name, "F32") == 0 ? narrowed(x->gguf, t) : NULL;
+    const lp_safetensors_type *narrower = t->n_dims == 1 && strcmp(type->name, "F32") == 0 ? narrowed(x, t) : NULL;
     o->narrow = narrower != NULL;
     d->type = narrower ? narrower : type;
     d->n_dims = t->n_dims;
@@ -129,6 +134,23 @@ static lp_status read_heads(exporter *x)
     return LP_OK;
 }
 
+static void put_notes(const lp_gguf *gguf, lp_json_text *out)
+{
+    for (int64_t i = 0; i < lp_gguf_key_count(gguf); i++) {
+        const lp_gguf_key *key = lp_gguf_key_at(gguf, i);
+        lp_string value;
+        if (key->type != LP_GGUF_STRING || !lp_hf_is_note(key->key) || lp_gguf_strings(key, &value) != LP_OK) continue;
+        if (key->key.n > 256) continue; /* nobody's */
+        char name[300];
+        int n = snprintf(name, sizeof name, "gguf.%.*s", (int)key->key.n, key->key.data);
+        lp_json_puts(out, ",");
+        lp_json_quote(out, name, (size_t)n);
+        lp_json_puts(out, ":");
+        lp_json_quote(out, value.data, value.n);
+    }
+    lp_json_put(out, "", 1);
+}
+
 /* Everything but the tensors' bytes. */
 static lp_status prepare(exporter *x)
 {
@@ -140,6 +162,8 @@ static lp_status prepare(exporter *x)
         return lp_fail(LP_UNSUPPORTED, "%s: architecture '%.*s' cannot be converted (known: llama)", lp_gguf_path(x->gguf),
                        (int)(name.n < 64 ? name.n : 64), name.data);
     LP_TRY(read_heads(x));
+    LP_TRY(read_names(x->gguf, "lowp.convert.bf16", &x->bf16));
+    LP_TRY(read_names(x->gguf, "lowp.convert.f16", &x->f16));
     size_t n = (size_t)lp_gguf_tensor_count(x->gguf);
     x->origins = lp_arena_alloc_array(&x->arena, n, sizeof *x->origins);
     x->declared = lp_arena_alloc_array(&x->arena, n, sizeof *x->declared);
@@ -148,7 +172,11 @@ static lp_status prepare(exporter *x)
     bool tied = !lp_gguf_find_tensor(x->gguf, "output.weight");
     LP_TRY(lp_hf_write_config(x->gguf, x->architecture, tied, x->dtype ? x->dtype : "float32", &x->text[3]));
     LP_TRY(lp_hf_write_tokenizer(x->gguf, &x->text[1], &x->text[2]));
-    LP_TRY(lp_safetensors_header(x->declared, x->n, &header, &n));
+    lp_json_text notes = {0};
+    put_notes(x->gguf, &notes);
+    lp_status status = notes.failed ? lp_fail_memory(notes.n, "metadata") : lp_safetensors_header(x->declared, x->n, notes.data, &header, &n);
+    free(notes.data);
+    LP_TRY(status);
     x->text[0] = (lp_json_text){.data = header, .n = n};
     for (int i = 0; i < N_FILES; i++)
         if (x->text[i].failed) return lp_fail_memory(x->text[i].n, file_names[i]);
@@ -260,6 +288,8 @@ lp_status lp_hf_export(const lp_gguf *gguf, const char *path, const lp_convert_o
         result->n_bytes += x.text[i].n;
         free(x.text[i].data);
     }
+    lp_names_free(&x.bf16);
+    lp_names_free(&x.f16);
     lp_arena_free(&x.arena);
     return status;
 }

@@ -67,6 +67,9 @@ lp_status lp_hf_read_config(const lp_hf_file *config, const lp_hf_architecture *
 lp_status lp_hf_read_tokenizer(const lp_hf_file *tokenizer, const lp_hf_file *tokenizer_config, const lp_hf_file *config,
                                int64_t n_vocab, lp_gguf_writer *writer, lp_arena *arena, char *warning, size_t n_warning);
 
+/* True for the keys whose text is kept in a folder as gguf.KEY of __metadata__: general.* but for what config.json holds. */
+bool lp_hf_is_note(lp_string key);
+
 /* The other way. */
 lp_status lp_hf_write_config(const lp_gguf *gguf, const lp_hf_architecture *architecture, bool tied, const char *dtype,
                              lp_json_text *out);

@@ -212,6 +212,22 @@ static lp_status place(importer *m, lp_gguf_parts *parts)
     return LP_OK;
 }
 
+/* What GGUF files said about a model, and a folder keeps beside its tensors. */
+static lp_status read_notes(importer *m)
+{
+    const lp_json *metadata = lp_json_find(m->tensors.file[0]->header.node, "__metadata__");
+    const lp_json *at = metadata ? metadata + 1 : NULL;
+    for (uint32_t i = 0; at && i < metadata->n; i++, at += 2) {
+        if (at->n <= 5 || memcmp(at->text, "gguf.", 5) != 0 || memchr(at[1].text, 0, at[1].n) || at[1].n > LP_GGUF_MAX_STRING) continue;
+        lp_string key = {at->text + 5, at->n - 5};
+        if (!lp_hf_is_note(key) || key.n > 256 || memchr(key.data, 0, key.n)) continue;
+        const char *name = lp_arena_copy_string(&m->arena, key.data, key.n), *value = lp_arena_copy_string(&m->arena, at[1].text, at[1].n);
+        if (!name || !value) return LP_RESOURCE;
+        LP_TRY(lp_gguf_writer_set_string(m->writer, name, value));
+    }
+    return LP_OK;
+}
+
 static lp_status read_all(importer *m)
 {
     LP_TRY(lp_hf_file_open(m->folder, "config.json", true, &m->config));
@@ -221,6 +237,7 @@ static lp_status read_all(importer *m)
     LP_TRY(lp_safetensors_folder_open(m->folder, &m->tensors));
     LP_TRY(lp_gguf_writer_create_dry(&m->writer));
     LP_TRY(lp_hf_read_config(&m->config, m->architecture, m->writer, &m->arena, &m->shape));
+    if (m->tensors.n_files) LP_TRY(read_notes(m));
     const lp_safetensor *e = lp_safetensors_folder_find(&m->tensors, "model.embed_tokens.weight");
     if (!e || e->n_dims != 2 || e->dim[0] != m->shape.n_vocab)
         return lp_fail(LP_INPUT, "%s: model.embed_tokens.weight: missing, or not of %lld rows (vocab_size)", m->folder, (long long)m->shape.n_vocab);

@@ -90,6 +90,15 @@ void lp_hf_make_name(const lp_hf_name *name, int64_t layer, bool is_gguf, char *
     else snprintf(out, n_out, "%s", part);
 }
 
+bool lp_hf_is_note(lp_string key)
+{
+    static const char *const held[] = {"architecture", "name", "alignment", "file_type", "quantization_version", "type"};
+    if (key.n <= 8 || memcmp(key.data, "general.", 8) != 0) return false;
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        if (key.n - 8 == strlen(held[i]) && memcmp(key.data + 8, held[i], key.n - 8) == 0) return false;
+    return true;
+}
+
 void lp_hf_permute(const uint8_t *src, uint8_t *dst, int64_t n_heads, int64_t head_size, size_t row_bytes, bool to_gguf)
 {
     for (int64_t h = 0; h < n_heads; h++)
