@@ -4,11 +4,8 @@
 
 #include <lowp/bench.h>
 #include <lowp/calibrate.h>
-<<<<<<< HEAD
 #include <lowp/chat.h>
-=======
 #include <lowp/convert.h>
->>>>>>> main
 #include <lowp/format.h>
 #include <lowp/gguf.h>
 #include <lowp/isa.h>
