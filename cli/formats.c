@@ -184,10 +184,14 @@ static const lp_format_row *row_of(const char *text, const lp_format *format)
     return lp_format_row_find(printed);
 }
 
-static void print_storage(FILE *out, const lp_format *format, const lp_format_row *row)
+/* What a layout without a format text is. */
+static const char *layout_note(const lp_packing *p)
 {
-    const lp_packing *p = row ? lp_packing_by_name(row->name) : NULL;
-    if (!p) p = cli_packing_of(format);
+    return p->name[0] == 'i' ? "patterns of a code book with signs" : "-1 0 1 2 times a scale";
+}
+
+static void print_storage(FILE *out, const lp_packing *p)
+{
     if (!p) {
         fputs("  in files not in GGUF files\n", out);
         return;
@@ -222,7 +226,8 @@ static void explain(FILE *out, const char *text, const lp_format *f, bool verbos
     }
     fprintf(out, "  value    %s%s\n", offset_formula(f), f->tensor_scale ? " x scale 2" : "");
     fprintf(out, "  bits     %.6g per value%s\n", lp_format_bits(f), f->scale ? ", scales included" : "");
-    print_storage(out, f, row);
+    const lp_packing *packing = row ? lp_packing_by_name(row->name) : NULL;
+    print_storage(out, packing ? packing : cli_packing_of(f));
     fprintf(out, "  range    %.9g to %.9g%s\n", least, most, f->scale ? " (of the element)" : "");
     if (n > MOST_SHOWN && !verbose)
         fprintf(out, "  values   %d (-v lists them)\n", n);
@@ -258,6 +263,13 @@ static lp_status explain_one(const cli_common *common)
 {
     const char *text = common->operand[0];
     lp_format *format;
+    const lp_packing *layout = lp_packing_by_name(text);
+    if (layout && layout->can_decode && !layout->text[0] && !common->json) {
+        fprintf(cli_out(), "%s\n  %s\n  bits     %.6g per value, scales included\n", layout->name, layout_note(layout),
+                8.0 * layout->n_bytes / layout->n_values);
+        print_storage(cli_out(), layout);
+        return LP_OK;
+    }
     lp_status status = lp_format_parse(text, &format);
     if (status) return status;
     if (common->json) {
@@ -312,6 +324,15 @@ static lp_status list_table(const cli_common *common)
         if (common->verbose) cli_table_cell(table, "%s", row->text);
         cli_table_cell(table, "%s", row->note);
         lp_format_free(format);
+    }
+    for (int i = 0; i < lp_packing_count() && !status; i++) {
+        const lp_packing *p = lp_packing_at(i);
+        if (!p->can_decode || p->text[0]) continue; /* those with a text have a row */
+        cli_table_cell(table, "%s", p->name);
+        cli_table_cell(table, "%.5g", 8.0 * p->n_bytes / p->n_values);
+        cli_table_cell(table, "%s", p->can_encode ? "yes" : "read only");
+        if (common->verbose) cli_table_cell(table, "-");
+        cli_table_cell(table, "%s", layout_note(p));
     }
     cli_table_print(table, cli_out());
     if (!status)

@@ -43,16 +43,13 @@ static lp_status read_ids(const char *text, size_t n, int32_t n_vocab, int32_t *
 static lp_status to_text(const lp_tokenizer *tokenizer, const tokenize_options *options, const char *text, size_t n)
 {
     int32_t *ids = NULL;
+    char *bytes = NULL;
     size_t n_ids = 0, n_bytes = 0;
     lp_status status = read_ids(text, n, lp_tokenizer_size(tokenizer), &ids, &n_ids);
-    if (status) return status;
-    for (size_t i = 0; i < n_ids; i++) n_bytes += lp_tokenizer_bytes(tokenizer, ids[i], true).n;
-    char *bytes = cli_alloc(n_bytes);
-    size_t at = 0;
-    for (size_t i = 0; i < n_ids; i++) {
-        lp_string s = lp_tokenizer_bytes(tokenizer, ids[i], true);
-        if (s.n) memcpy(bytes + at, s.data, s.n);
-        at += s.n;
+    if (!status) status = lp_tokenizer_decode(tokenizer, ids, n_ids, true, &bytes, &n_bytes);
+    if (status) {
+        free(ids);
+        return status;
     }
     if (options->common.json) {
         cli_json json;

@@ -197,10 +197,12 @@ static void run_expert(const lp_exec *x, const lp_op *op, int thread, int n_thre
             const lp_weight *w = &x->weight[op->in[1] + e];
             float *y = floats(x, op->out) + r * rows;
             if (in->storage == LP_STORAGE_ACT_I8)
-                x->kernels->linear_i8(w, first, last, (const uint8_t *)memory(x, op->in[0]) + (size_t)(r / share) * lp_act_row_bytes(in->width),
+                x->kernels->linear_i8(w, first, last,
+                                      (const uint8_t *)memory(x, op->in[0]) + (size_t)(r / share) * lp_act_row_bytes(in->width),
                                       1, y, rows, scratch);
             else
-                x->kernels->linear_f32(w, first, last, floats(x, op->in[0]) + r / share * in->width, w->cols, 1, y, rows, scratch);
+                x->kernels->linear_f32(w, first, last, floats(x, op->in[0]) + r / share * in->width, w->cols, 1, y, rows,
+                                       scratch);
         }
 }
 

@@ -53,7 +53,8 @@ static int32_t op(builder *b, lp_op o)
 }
 
 /* A norm of whole rows, or of n_heads parts of a row with one weight of `width` values or n_weights of them. */
-static int32_t norm_parts(builder *b, int32_t x, const char *name, bool layer_norm, int64_t width, int64_t n_weights, int32_t n_heads)
+static int32_t norm_parts(builder *b, int32_t x, const char *name, bool layer_norm, int64_t width, int64_t n_weights,
+                          int32_t n_heads)
 {
     char full[64];
     snprintf(full, sizeof full, "%s.weight", name);
@@ -112,7 +113,8 @@ static int32_t head_norm(builder *b, int32_t x, const char *name, int32_t n_head
     snprintf(full, sizeof full, "%s.weight", name);
     if (kind == LP_QK_HEADS) return norm_parts(b, x, name, false, d, 1, n_heads);
     if (kind == LP_QK_ROW) return norm_parts(b, x, name, false, d * n_heads, 1, 0);
-    if (kind == LP_QK_OPTIONAL && has(b, full)) return norm_parts(b, x, name, b->model->architecture->layer_norm, d, n_heads, n_heads);
+    if (kind == LP_QK_OPTIONAL && has(b, full))
+        return norm_parts(b, x, name, b->model->architecture->layer_norm, d, n_heads, n_heads);
     return x;
 }
 
@@ -121,7 +123,8 @@ static int32_t rope(builder *b, int32_t x, int32_t n_heads)
     const lp_model *m = b->model;
     if (m->n_rotated == 0) return x;
     bool own = m->architecture->local_rope && m->has_window[b->layer];
-    return op(b, (lp_op){.id = LP_OP_ROPE, .in = {x, b->graph->tokens, -1}, .n_heads = n_heads, .head_size = (int32_t)m->info.head_size,
+    return op(b, (lp_op){.id = LP_OP_ROPE, .in = {x, b->graph->tokens, -1}, .n_heads = n_heads,
+                         .head_size = (int32_t)m->info.head_size,
                          .rotated = (int32_t)m->n_rotated, .halves = !m->architecture->adjacent_pairs, .rope_table = own});
 }
 
@@ -185,8 +188,10 @@ static int32_t experts(builder *b, int32_t x)
     int64_t n_embd = m->info.n_embd, n_ffn = m->info.n_ffn;
     int32_t n = (int32_t)m->n_experts, used = (int32_t)m->n_experts_used;
     int32_t score = linear(b, x, "ffn_gate_inp", n_embd, n);
-    int32_t route = op(b, (lp_op){.id = LP_OP_ROUTE, .in = {score, -1, -1}, .n_experts = n, .n_used = used, .factor = (float)m->expert_scale});
-    lp_op one = {.id = LP_OP_EXPERT_LINEAR, .n_experts = n, .n_used = used, .in = {x, expert_weights(b, "ffn_gate", n_embd, n_ffn), route}};
+    int32_t route = op(b, (lp_op){.id = LP_OP_ROUTE, .in = {score, -1, -1}, .n_experts = n, .n_used = used,
+                                 .factor = (float)m->expert_scale});
+    lp_op one = {.id = LP_OP_EXPERT_LINEAR, .n_experts = n, .n_used = used,
+                 .in = {x, expert_weights(b, "ffn_gate", n_embd, n_ffn), route}};
     int32_t gate = op(b, one);
     one.in[1] = expert_weights(b, "ffn_up", n_embd, n_ffn);
     int32_t up = op(b, one);

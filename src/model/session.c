@@ -400,7 +400,8 @@ static void tell_observer(void *context, const lp_graph *g, const lp_op *op, con
     for (int32_t i = 0; i < g->n_ops; i++) {
         const lp_op *reader = &g->op[i];
         bool reads = op->id == LP_OP_LINEAR ? reader == op : reader->id == LP_OP_LINEAR && reader->in[0] == op->out;
-        if (reads && !was_told(g, reader, i)) s->observer(s->observer_context, g->value[reader->in[1]].tensor->name, rows, n, width);
+        if (reads && !was_told(g, reader, i))
+            s->observer(s->observer_context, g->value[reader->in[1]].tensor->name, rows, n, width);
     }
 }
 

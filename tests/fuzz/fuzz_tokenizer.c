@@ -3,11 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../model/mini_spm.h"
 #include "../model/mini_vocabulary.h"
+#include "model/tokenizer/split_stages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static const char *const pre[] = {"gpt-2", "smollm", "llama-bpe", "qwen2", "dbrx", "qwen35", "glm4", "ufakzeka"};
+static const char *const pre[] = {"gpt-2", "smollm", "llama-bpe", "qwen2", "dbrx", "qwen35", "glm4", "ufakzeka",
+                                  "tekken", "gpt-4o", "falcon", "deepseek-llm", "deepseek-coder", "deepseek-v3"};
 enum { N_PRE = sizeof pre / sizeof *pre, LONGEST = 400 }; /* merging the plain way is quadratic */
 
 static void require(int holds, const char *what)
@@ -50,13 +53,60 @@ static uint8_t clean[3 * LONGEST];
 static char characters[6 * LONGEST];
 static plain_piece pieces[3 * LONGEST];
 
+/* SentencePiece: the same of merging by score, and bytes of any kind come back. */
+static void one_spm(const uint8_t *data, size_t n, bool parse_special)
+{
+    static mini_spm vocabulary;
+    static lp_tokenizer *t;
+    static uint8_t escaped[3 * LONGEST + 3];
+    static size_t begin[3 * LONGEST + 4];
+    static int32_t wanted[3 * LONGEST + 3];
+    if (!t) {
+        mini_spm_fill(&vocabulary, true);
+        require(lp_tokenizer_create_from(&vocabulary.source, &t) == LP_OK, "creation");
+    }
+    int32_t *ids;
+    char *text;
+    size_t n_ids, at_id = 0, n_text;
+    require(lp_tokenizer_encode(t, (const char *)data, n, parse_special, false, &ids, &n_ids) == LP_OK, "encoding");
+    plain_special(&vocabulary.source, parse_special, data, n, owner);
+    bool after_special = true, spaced_again = false, has_u2581 = false;
+    for (size_t at = 0; at < n;) {
+        size_t end = at;
+        if (owner[at]) {
+            int32_t id = owner[at] - 1;
+            require(at_id < n_ids && ids[at_id++] == id, "a special token");
+            at += vocabulary.source.tokens[id].n;
+            after_special = true;
+            continue;
+        }
+        while (end < n && !owner[end]) end++;
+        size_t n_wanted = plain_spm(&vocabulary.source, after_special, data + at, end - at, wanted, escaped, begin);
+        require(n_wanted <= n_ids - at_id && !memcmp(ids + at_id, wanted, n_wanted * sizeof *ids), "a text's ids");
+        at_id += n_wanted;
+        spaced_again |= after_special && at > 0;
+        after_special = false;
+        at = end;
+    }
+    require(at_id == n_ids, "more ids than text");
+    for (size_t i = 0; i + 2 < n; i++) has_u2581 |= !memcmp(data + i, U2581, 3);
+    require(lp_tokenizer_decode(t, ids, n_ids, true, &text, &n_text) == LP_OK, "decoding");
+    require(spaced_again || has_u2581 || (n_text == n && !memcmp(text, data, n)), "the text is not complete");
+    free(text);
+    free(ids);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     static mini vocabulary[N_PRE];
     static lp_tokenizer *tokenizer[N_PRE];
     if (n < 1 || n > LONGEST) return 0;
-    int which = data[0] % N_PRE;
+    int which = data[0] % (N_PRE + 1);
     bool parse_special = data[0] & 0x80;
+    if (which == N_PRE) {
+        one_spm(data + 1, n - 1, parse_special);
+        return 0;
+    }
     if (!tokenizer[which]) {
         mini_fill(&vocabulary[which], pre[which], true);
         require(lp_tokenizer_create_from(&vocabulary[which].source, &tokenizer[which]) == LP_OK, "creation");
@@ -78,8 +128,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         }
         size_t end = at;
         while (end < length && !owner[end]) end++;
+        lp_split_walk walk = {.split = t->split, .text = clean, .at = at, .n = end};
         while (at < end) {
-            size_t next = lp_split_next(t->split, clean, at, end);
+            size_t next = lp_split_walk_next(&walk);
             require(next > at && next <= end, "a piece");
             require(next == end || (clean[next] & 0xc0) != 0x80, "a piece that ends within a character");
             size_t n_word = plain_word(source, clean + at, next - at, ids_of_word, characters, pieces);

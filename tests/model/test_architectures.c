@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/sha256.h"
+#include "kernel/kernel.h"
 #include "support/architecture_file.h"
 
 enum { N_VOCAB = 32 };
@@ -89,6 +90,42 @@ CARD(stablelm)
 CARD(granite)
 CARD(starcoder2)
 CARD(mistral)
+
+static void phi3_uses_its_short_factors_in_the_original_context(void **unused)
+{
+    (void)unused;
+    static const float wanted[4] = {-1.79842f, -.63724f, .58224f, .89783f};
+    static const int32_t tokens[4] = {1, 7, 3, 31}, position[4] = {0, 1, 2, 3};
+    const char *path = test_path("short.gguf");
+    const float *logits;
+    lp_session *session;
+    architecture_write(path, card_shape("phi3"), NULL, 1);
+    lp_model *model = open_file(path);
+    if (lp_session_create(model, &(lp_session_options){.n_context = 4, .n_batch = 4}, NULL, &session) != LP_OK) fail_msg("%s", lp_error());
+    if (lp_session_forward(session, &(lp_batch){4, tokens, NULL, position, NULL}, &logits) != LP_OK) fail_msg("%s", lp_error());
+    for (int i = 0; i < 4; i++)
+        if (!(fabsf(logits[3 * N_VOCAB + i] - wanted[i]) < 3e-5f)) fail_msg("logit %d: %g", i, (double)logits[3 * N_VOCAB + i]);
+    lp_session_close(session);
+    lp_model_close(model);
+}
+
+static void experts_of_equal_score_are_chosen_by_lower_index(void **unused)
+{
+    (void)unused;
+    const float tied[5] = {1, 3, 3, 1, 3}, failed[5] = {1, NAN, 3, 1, 3}, far[5] = {-500, 0, -500, -500, -500};
+    float route[8];
+    lp_route_experts(tied, 5, 4, 1, route);
+    const float order[4] = {1, 2, 4, 0};
+    for (int i = 0; i < 4; i++) assert_true(route[i] == order[i]);
+    assert_true(route[4] == route[5] && route[5] == route[6] && route[6] > route[7]);
+    assert_true(fabsf(route[4] + route[5] + route[6] + route[7] - 1) < 1e-6f);
+    lp_route_experts(tied, 5, 2, 2.5f, route);
+    assert_true(route[2] == 1.25f && route[3] == 1.25f);
+    lp_route_experts(failed, 5, 2, 1, route);
+    assert_true(route[0] == 0 && route[1] == 1 && isnan(route[2]) && isnan(route[3]));
+    lp_route_experts(far, 5, 3, 1, route); /* weights that vanish still have an expert each */
+    assert_true(route[0] == 1 && route[1] == 0 && route[2] == 2 && route[3] == 1 && route[4] == 0 && route[5] == 0);
+}
 
 /* ---- the same bits ------------------------------------------------------------------------------------------------- */
 
@@ -265,6 +302,8 @@ int main(int argc, char **argv)
 #define ROW(label) cmocka_unit_test(label##_gives_the_logits_of_the_card)
         ROW(qwen2), ROW(qwen3), ROW(qwen3moe), ROW(mixtral), ROW(phi3), ROW(gemma3), ROW(gemma2), ROW(olmo2), ROW(stablelm),
         ROW(granite), ROW(starcoder2), ROW(mistral),
+        cmocka_unit_test(phi3_uses_its_short_factors_in_the_original_context),
+        cmocka_unit_test(experts_of_equal_score_are_chosen_by_lower_index),
         cmocka_unit_test(the_reference_gives_the_golden_logits_of_every_architecture),
         cmocka_unit_test(avx2_gives_the_golden_logits_of_every_architecture),
         cmocka_unit_test(avx512_gives_the_golden_logits_of_every_architecture),

@@ -273,6 +273,30 @@ static void a_megabyte_of_one_thing_takes_no_time(void **state)
     free(text);
 }
 
+static void a_megabyte_takes_no_time_with_patterns_one_after_another(void **state)
+{
+    (void)state;
+    enum { N = 1 << 20 };
+    static const char *const things[] = {"a", " ", "\n", "\x80", "1", "\xf0\x9f\x98\x80", "a ", " !", "\x07", "\xe4\xb8\x80 1", "Aa"};
+    static const char *const pre[] = {"falcon", "deepseek-llm", "deepseek-coder", "deepseek-v3", "tekken", "gpt-4o"};
+    char *text = malloc(N);
+    assert_non_null(text);
+    for (size_t k = 0; k < sizeof things / sizeof *things; k++)
+        for (size_t p = 0; p < sizeof pre / sizeof *pre; p++) {
+            size_t n = strlen(things[k]), n_ids;
+            for (size_t i = 0; i < N; i++) text[i] = things[k][i % n];
+            text[N - 1] = 'z';
+            lp_tokenizer *t = create_mini(pre[p], true);
+            double before = seconds();
+            int32_t *ids;
+            assert_int_equal(lp_tokenizer_encode(t, text, N, true, false, &ids, &n_ids), LP_OK);
+            if (seconds() - before > 5) fail_msg("%s: a megabyte of \"%s\" took %.1f s", pre[p], things[k], seconds() - before);
+            free(ids);
+            lp_tokenizer_free(t);
+        }
+    free(text);
+}
+
 static void a_word_that_is_a_token_is_not_merged_where_the_family_says_so(void **state)
 {
     (void)state;
@@ -502,6 +526,7 @@ int main(void)
         cmocka_unit_test(words_merge_as_by_trying_every_merge_in_order),
         cmocka_unit_test(valid_text_comes_back_from_its_ids),
         cmocka_unit_test(a_megabyte_of_one_thing_takes_no_time),
+        cmocka_unit_test(a_megabyte_takes_no_time_with_patterns_one_after_another),
         cmocka_unit_test(a_word_that_is_a_token_is_not_merged_where_the_family_says_so),
         cmocka_unit_test(a_missing_pre_tokenizer_is_gpt_2),
         cmocka_unit_test(of_equal_texts_the_lowest_id_counts_and_empty_ones_are_harmless),

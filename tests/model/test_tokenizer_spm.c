@@ -108,6 +108,17 @@ static void bytes_of_any_kind_come_back(void **state)
     lp_tokenizer_free(t);
 }
 
+static void white_space_behind_a_special_token_goes_with_it_where_the_family_says_so(void **state)
+{
+    (void)state;
+    mini_spm_fill(&m, false);
+    m.source.special_take_space = true;
+    lp_tokenizer *t = create();
+    EXPECT(t, "a</s> \t\nb", false, 264, 2, 259, 261);
+    EXPECT(t, "a<s> b", false, 264, 1, 259, 259, 261);
+    lp_tokenizer_free(t);
+}
+
 static void decoding_leaves_out_one_space_at_the_start_only(void **state)
 {
     (void)state;
@@ -212,6 +223,7 @@ int main(void)
         cmocka_unit_test(end_of_text_is_added_where_the_file_asks_for_it),
         cmocka_unit_test(without_a_space_prefix_text_begins_as_it_is),
         cmocka_unit_test(bytes_of_any_kind_come_back),
+        cmocka_unit_test(white_space_behind_a_special_token_goes_with_it_where_the_family_says_so),
         cmocka_unit_test(decoding_leaves_out_one_space_at_the_start_only),
         cmocka_unit_test(merges_are_those_of_the_plain_way),
         cmocka_unit_test(a_vocabulary_that_lacks_a_byte_uses_the_unknown_token_or_fails),

@@ -9,7 +9,7 @@ import numpy as np
 import llama_peer as peer
 
 TEST = os.path.join(os.path.dirname(peer.LOWP), "tests", "model", "test_architectures")
-LABELS = ["qwen2", "qwen3", "qwen3moe", "mixtral", "phi3", "gemma3", "gemma2", "olmo2", "stablelm", "granite", "starcoder2", "yarn"]
+LABELS = ["qwen2", "qwen3", "qwen3moe", "mixtral", "phi3", "gemma3", "gemma2", "olmo2", "stablelm", "stablelm2", "granite", "starcoder2", "yarn"]
 tokens = [1, 7, 3, 31, 0, 12]
 failed = 0
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Mixtures against llama.cpp: `lowp quantize --format q4_k_m` and llama_model_quantize must choose the same type for every
 tensor. Run by `make check-peers` (needs numpy, gguf and llama_cpp). Exits 1 on any difference.
-    check_mixtures.py MODEL.gguf [--lowp build/lowp] [--bytes]
+    check_mixtures.py [MODEL.gguf] [--lowp build/lowp] [--only NAME]
 
 One-dimensional tensors, which both keep in F32, count as well. The file type must be the same.
 """
@@ -26,7 +26,7 @@ def types(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model")
+    parser.add_argument("model", nargs="?", default=os.path.join(os.path.dirname(__file__), "../../models/books-4m-f16.gguf"))
     parser.add_argument("--lowp", default=os.path.join(os.path.dirname(__file__), "../../build/lowp"))
     parser.add_argument("--only")
     options = parser.parse_args()

@@ -528,6 +528,40 @@ static void distance_counts_edits(void **state)
     assert_int_equal(lp_glob_distance("", "abc"), 3);
 }
 
+/* The types that llama.cpp chooses for the same model (tests/peers/check_mixtures.py compares all). */
+static void a_mixture_chooses_by_role_and_layer(void **state)
+{
+    (void)state;
+    static const struct { const char *mixture, *tensor, *format; } rows[] = {
+        {"q4_k_m", "token_embd.weight", "q6_k"},      {"q4_k_m", "blk.0.attn_q.weight", "q4_k"},
+        {"q4_k_m", "blk.3.attn_v.weight", "q6_k"},    {"q4_k_m", "blk.0.attn_v.weight", "q4_k"},
+        {"q4_k_m", "blk.2.ffn_down.weight", "q6_k"},  {"Q3_K_M", "blk.1.attn_v.weight", "q5_k"},
+        {"q3_k_m", "blk.2.attn_v.weight", "q4_k"},    {"q3_k_m", "blk.0.attn_output.weight", "q4_k"},
+        {"q3_k_s", "blk.0.attn_v.weight", "q3_k"},    {"iq3_m", "blk.0.ffn_up.weight", "iq3_s"},
+        {"q4_k_s", "blk.0.attn_norm.weight", "f32"},  {"iq3_xs", "blk.0.attn_k.weight", "iq3_xxs"},
+    };
+    lp_gguf *source;
+    ok(lp_container_open("embedded", &source));
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        lp_quantize_options options = {.mixture = lp_mixture_by_name(rows[i].mixture), .dry_run = true};
+        lp_quantize_result result = {0};
+        bool found = false;
+        assert_non_null(options.mixture);
+        options.packing = lp_mixture_base(options.mixture);
+        ok(lp_quantize(source, "none.gguf", &options, NULL, &result));
+        for (int64_t r = 0; r < result.n_rows; r++) {
+            if (strcmp(result.rows[r].name, rows[i].tensor) != 0) continue;
+            found = true;
+            if (strcmp(result.rows[r].packing->name, rows[i].format) != 0) print_error("%s: %s\n", rows[i].mixture, rows[i].tensor);
+            assert_string_equal(result.rows[r].packing->name, rows[i].format);
+        }
+        assert_true(found);
+        lp_quantize_result_free(&result);
+    }
+    lp_gguf_close(source);
+    assert_null(lp_mixture_by_name("q4_k"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -548,6 +582,7 @@ int main(void)
         cmocka_unit_test(patterns_match_whole_names),
         cmocka_unit_test(a_pattern_of_many_stars_takes_no_time),
         cmocka_unit_test(distance_counts_edits),
+        cmocka_unit_test(a_mixture_chooses_by_role_and_layer),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -32,6 +32,8 @@ const architecture_shape card_shapes[] = {
      .no_pre_norm = true, .post_norms = true, .row_norms = true},
     {"stablelm", "stablelm", COMMON, .n_embd = 32, .head_size = 8, .n_ffn = 24, .epsilon = 1e-5f, .base = 1e4f, .untied = true,
      .layer_norm = true, .rotated = 2},
+    {"stablelm2", "stablelm", COMMON, .n_embd = 32, .head_size = 8, .n_ffn = 24, .epsilon = 1e-5f, .base = 1e4f, .untied = true,
+     .layer_norm = true, .rotated = 2, .qkv_bias = true, .own_norms = true, .parallel = true},
     {"granite", "granite", COMMON, .n_embd = 16, .head_size = 4, .n_ffn = 24, .epsilon = 1e-5f, .base = 1e4f},
     {"starcoder2", "starcoder2", COMMON, .n_embd = 16, .head_size = 4, .n_ffn = 24, .epsilon = 1e-5f, .base = 1e5f,
      .layer_norm = true, .all_bias = true, .no_gate = true},
@@ -98,13 +100,15 @@ static void add_layer(plan *p, const architecture_shape *s)
     } else {
         add_matrix(p, "attn_q", e, q, bias);
         if (s->head_norms || s->row_norms) add_norm(p, "attn_q_norm", s->row_norms ? q : d, false);
+        if (s->own_norms) add(p, "attn_q_norm.weight", d, s->n_head, 0);
         add_matrix(p, "attn_k", e, kv, bias);
         if (s->head_norms || s->row_norms) add_norm(p, "attn_k_norm", s->row_norms ? kv : d, false);
+        if (s->own_norms) add(p, "attn_k_norm.weight", d, s->n_head_kv, 0);
         add_matrix(p, "attn_v", e, kv, bias);
     }
     add_matrix(p, "attn_output", q, e, s->all_bias);
     if (s->post_norms) add_norm(p, "post_attention_norm", e, false);
-    if (!s->no_pre_norm) add_norm(p, "ffn_norm", e, s->layer_norm);
+    if (!s->no_pre_norm && !s->parallel) add_norm(p, "ffn_norm", e, s->layer_norm);
     if (x) {
         add_matrix(p, "ffn_gate_inp", e, x, false);
         add(p, "ffn_gate_exps.weight", e, f, x);
@@ -157,7 +161,7 @@ static void set_keys(lp_gguf_writer *w, const architecture_shape *s)
         REAL("rope.scaling.attn_factor", sqrtf(1.5f));
         ok(lp_gguf_writer_set_string(w, KEY("rope.scaling.type"), "longrope"));
     }
-    if (strcmp(s->label, "stablelm") == 0) ok(lp_gguf_writer_set_bool(w, KEY("use_parallel_residual"), false));
+    if (strcmp(s->architecture, "stablelm") == 0) ok(lp_gguf_writer_set_bool(w, KEY("use_parallel_residual"), s->parallel));
     if (s->yarn) {
         ok(lp_gguf_writer_set_string(w, KEY("rope.scaling.type"), s->yarn));
         REAL("rope.scaling.factor", 4);
@@ -211,7 +215,7 @@ int64_t architecture_write(const char *path, const architecture_shape *s, const 
         for (int i = 0; i < p->n; i++) {
             const char *name = p->t[i].name;
             const int64_t *dim = p->t[i].dim;
-            bool fits = packing && dim[1] && dim[0] % packing->n_values == 0 && !strstr(name, "gate_inp");
+            bool fits = packing && dim[1] && !strstr(name, "norm") && dim[0] % packing->n_values == 0 && !strstr(name, "gate_inp");
             const lp_packing *format = fits ? packing : f32;
             if (!pass) {
                 ok(lp_gguf_writer_add_tensor(w, name, dim[2] ? 3 : dim[1] ? 2 : 1, dim, format));
@@ -221,7 +225,7 @@ int64_t architecture_write(const char *path, const architecture_shape *s, const 
             size_t n_bytes = (size_t)rows * lp_packing_row_bytes(format, dim[0]);
             float *x = malloc((size_t)n * sizeof *x);
             void *bytes = malloc(n_bytes);
-            bool factors = strncmp(name, "rope_factors", 12) == 0, vector = dim[1] == 0;
+            bool factors = strncmp(name, "rope_factors", 12) == 0, vector = dim[1] == 0 || strstr(name, "norm");
             for (int64_t k = 0; k < n; k++) {
                 if (factors) {
                     x[k] = factor_of(name, k);

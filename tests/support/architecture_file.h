@@ -8,7 +8,7 @@ typedef struct architecture_shape {
     const char *label, *architecture;
     int64_t n_embd, n_layer, n_head, n_head_kv, head_size, n_ffn, n_context;
     float epsilon, base;
-    bool untied, qkv_bias, all_bias, layer_norm, no_pre_norm, post_norms, head_norms, row_norms, fused, no_gate;
+    bool untied, qkv_bias, all_bias, layer_norm, no_pre_norm, post_norms, head_norms, row_norms, fused, no_gate, own_norms, parallel;
     int64_t rotated, window, n_experts, n_used;
     const char *yarn; /* rope.scaling.type */
 } architecture_shape;

@@ -14,6 +14,7 @@ static const char *const named_keys[] = {
     [LP_NAMED_EOT] = "tokenizer.ggml.eot_token_id",         [LP_NAMED_EOM] = "tokenizer.ggml.eom_token_id",
     [LP_NAMED_UNKNOWN] = "tokenizer.ggml.unknown_token_id", [LP_NAMED_FIM_PAD] = "tokenizer.ggml.fim_pad_token_id",
     [LP_NAMED_FIM_REP] = "tokenizer.ggml.fim_rep_token_id", [LP_NAMED_FIM_SEP] = "tokenizer.ggml.fim_sep_token_id",
+    [LP_NAMED_SEPARATOR] = "tokenizer.ggml.seperator_token_id", /* sic */
 };
 _Static_assert(sizeof named_keys / sizeof *named_keys == LP_NAMED_COUNT, "a key for every named token");
 
@@ -27,6 +28,14 @@ static const char *const end_texts[] = {
     /* padding, repository and file separators of fill-in-the-middle */
     "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>",
     "<reponame>", "<|file_sep|>",
+};
+
+/* Before, between and behind the parts of fill-in-the-middle: control, whatever the file says. */
+static const char *const middle_texts[] = {
+    "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<\uff5cfim\u2581begin\uff5c>", "<PRE>", "\u2581<PRE>",
+    "<|code_prefix|>", "<|prefix|>", "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<\uff5cfim\u2581hole\uff5c>",
+    "<SUF>", "\u2581<SUF>", "<|code_suffix|>", "<|suffix|>", "<|fim_middle|>", "<fim-middle>", "<fim_middle>",
+    "<\uff5cfim\u2581end\uff5c>", "<MID>", "\u2581<MID>", "<|code_middle|>", "<|middle|>",
 };
 
 static int32_t find_text(const lp_vocabulary *vocabulary, const char *text)
@@ -47,6 +56,10 @@ static void mark_ends(lp_tokenizer *t, const lp_tokenizer_source *source)
         t->ends_generation[id] = true;
         t->type[id] = LP_TOKEN_CONTROL;
     }
+    for (size_t i = 0; i < sizeof middle_texts / sizeof *middle_texts; i++) {
+        int32_t id = find_text(&t->vocabulary, middle_texts[i]);
+        if (id >= 0) t->type[id] = LP_TOKEN_CONTROL;
+    }
     /* Where <|return|> and <|call|> end an answer, <|end|> only ends one of its messages. */
     int32_t end = find_text(&t->vocabulary, "<|end|>");
     if (end >= 0 && end != t->eos && find_text(&t->vocabulary, "<|return|>") >= 0 &&
@@ -57,6 +70,16 @@ static void mark_ends(lp_tokenizer *t, const lp_tokenizer_source *source)
 static bool is_special(uint8_t type)
 {
     return type == LP_TOKEN_CONTROL || type == LP_TOKEN_UNKNOWN || type == LP_TOKEN_USER_DEFINED;
+}
+
+/* Phi-3's special tokens take the white space behind them along, which its files do not say; it is known by their name. */
+static bool takes_space(const lp_tokenizer *t, int32_t id)
+{
+    static const char *const keep[] = {"<unk>", "<s>", "<|endoftext|>"};
+    if (!is_special(t->type[id])) return false;
+    for (size_t i = 0; i < sizeof keep / sizeof *keep; i++)
+        if (id == find_text(&t->vocabulary, keep[i])) return false;
+    return true;
 }
 
 /* Byte that "<0xXX>" names; -1: another text. */
@@ -156,13 +179,14 @@ static lp_status choose_split(lp_tokenizer *t, const lp_tokenizer_source *source
     if (!pre.n || is_text(pre, "default")) pre = (lp_string){"gpt-2", 5};
     t->split = lp_split_find(pre.data, pre.n);
     if (t->split) return LP_OK;
-    char names[1024];
+    char names[2048];
     lp_split_names(names, sizeof names);
     lp_fail(LP_UNSUPPORTED, "%s: tokenizer.ggml.pre: pre-tokenizer \"%.*s\" is not known", source->name, shown(pre), pre.data);
     return lp_hint(LP_UNSUPPORTED, "known ones: %s", names);
 }
 
-static const char *const kind_names[] = {[LP_TOKENIZER_BPE] = "gpt2", [LP_TOKENIZER_SPM] = "llama"};
+static const char *const kind_names[] = {[LP_TOKENIZER_BPE] = "gpt2", [LP_TOKENIZER_SPM] = "llama",
+                                         [LP_TOKENIZER_WORDPIECE] = "bert"};
 _Static_assert(sizeof kind_names / sizeof *kind_names == LP_TOKENIZER_KIND_COUNT, "a name for every kind");
 
 lp_status lp_tokenizer_find_kind(const char *name, lp_string model, lp_tokenizer_kind *kind)
@@ -170,7 +194,7 @@ lp_status lp_tokenizer_find_kind(const char *name, lp_string model, lp_tokenizer
     for (int i = 0; i < LP_TOKENIZER_KIND_COUNT; i++)
         if (is_text(model, kind_names[i])) return *kind = (lp_tokenizer_kind)i, LP_OK;
     lp_fail(LP_UNSUPPORTED, "%s: tokenizer.ggml.model: tokenizer \"%.*s\" is not supported", name, shown(model), model.data);
-    return lp_hint(LP_UNSUPPORTED, "known ones: gpt2 (byte-level BPE), llama (SentencePiece)");
+    return lp_hint(LP_UNSUPPORTED, "known ones: gpt2 (byte-level BPE), llama (SentencePiece), bert (WordPiece)");
 }
 
 static lp_status check_source(const lp_tokenizer_source *source)
@@ -192,7 +216,11 @@ static lp_status check_source(const lp_tokenizer_source *source)
     for (int32_t i = 0; kind == LP_TOKENIZER_SPM && i < source->n_tokens; i++)
         if (!isfinite(source->scores[i]))
             return lp_fail(LP_INPUT, "%s: tokenizer.ggml.scores[%d]: not a finite number", source->name, i);
-    if (source->adds_eos && source->named[LP_NAMED_EOS] < 0)
+    static const lp_named_token needed[] = {LP_NAMED_BOS, LP_NAMED_SEPARATOR, LP_NAMED_UNKNOWN};
+    for (size_t i = 0; kind == LP_TOKENIZER_WORDPIECE && i < sizeof needed / sizeof *needed; i++)
+        if (source->named[needed[i]] < 0)
+            return lp_fail(LP_INPUT, "%s: %s: missing", source->name, named_keys[needed[i]]);
+    if (source->adds_eos && kind != LP_TOKENIZER_WORDPIECE && source->named[LP_NAMED_EOS] < 0)
         return lp_fail(LP_INPUT, "%s: tokenizer.ggml.add_eos_token is set, but there is no %s", source->name,
                        named_keys[LP_NAMED_EOS]);
     if (source->adds_bos == 1 && source->named[LP_NAMED_BOS] < 0)
@@ -227,13 +255,24 @@ static lp_status fill_spm(lp_tokenizer *t, const lp_tokenizer_source *source)
     return lp_spm_rank(&t->spm.rank, &t->arena, source->scores, (size_t)source->n_tokens);
 }
 
+/* Texts always stand between the classification token and the separator. */
+static lp_status fill_wordpiece(lp_tokenizer *t, const lp_tokenizer_source *source)
+{
+    t->eos = source->named[LP_NAMED_SEPARATOR];
+    t->adds_bos = t->adds_eos = t->adds_space = true;
+    t->wordpiece = (lp_wordpiece){.vocabulary = &t->vocabulary, .max_token = t->max_token, .unknown = t->unknown,
+                                  .lowercase = !source->keeps_case, .strip_accents = !source->keeps_accents};
+    return LP_OK;
+}
+
 /* Whether BOS is put in front where the file does not say. */
-static bool family_adds_bos(const lp_tokenizer *t) { return t->kind == LP_TOKENIZER_SPM || t->split->adds_bos; }
+static bool family_adds_bos(const lp_tokenizer *t) { return t->kind != LP_TOKENIZER_BPE || t->split->adds_bos; }
 
 static lp_status fill(lp_tokenizer *t, const lp_tokenizer_source *source)
 {
     static lp_status (*const fill_kind[])(lp_tokenizer *, const lp_tokenizer_source *) = {[LP_TOKENIZER_BPE] = fill_bpe,
-                                                                                          [LP_TOKENIZER_SPM] = fill_spm};
+                                                                                          [LP_TOKENIZER_SPM] = fill_spm,
+                                                                                          [LP_TOKENIZER_WORDPIECE] = fill_wordpiece};
     _Static_assert(sizeof fill_kind / sizeof *fill_kind == LP_TOKENIZER_KIND_COUNT, "a function for every kind");
     size_t n = (size_t)source->n_tokens;
     LP_TRY(lp_tokenizer_find_kind(source->name, source->model, &t->kind));
@@ -245,12 +284,17 @@ static lp_status fill(lp_tokenizer *t, const lp_tokenizer_source *source)
     t->unknown = source->named[LP_NAMED_UNKNOWN];
     t->adds_eos = source->adds_eos;
     LP_TRY(fill_kind[t->kind](t, source));
-    t->adds_bos = source->adds_bos < 0 ? family_adds_bos(t) && t->bos >= 0 : source->adds_bos;
+    if (t->kind != LP_TOKENIZER_WORDPIECE) t->adds_bos = source->adds_bos < 0 ? family_adds_bos(t) && t->bos >= 0 : source->adds_bos;
     t->type = lp_arena_alloc(&t->arena, n);
     t->ends_generation = lp_arena_alloc_array(&t->arena, n, sizeof *t->ends_generation);
     if (!t->type || !t->ends_generation) return LP_RESOURCE;
     for (size_t i = 0; i < n; i++) t->type[i] = source->types ? (uint8_t)source->types[i] : LP_TOKEN_NORMAL;
     mark_ends(t, source);
+    if (source->special_take_space) {
+        t->takes_space = lp_arena_alloc_array(&t->arena, n, sizeof *t->takes_space);
+        if (!t->takes_space) return LP_RESOURCE;
+        for (int32_t id = 0; id < source->n_tokens; id++) t->takes_space[id] = takes_space(t, id);
+    }
     LP_TRY(decode_tokens(t));
     return build_special(t);
 }
@@ -330,7 +374,9 @@ bool lp_tokenizer_equal(const lp_tokenizer *a, const lp_tokenizer *b)
 {
     if (a->kind != b->kind || a->vocabulary.n != b->vocabulary.n || a->split != b->split || a->merges.n != b->merges.n ||
         a->adds_bos != b->adds_bos || (a->adds_bos && a->bos != b->bos) || a->adds_eos != b->adds_eos ||
-        (a->adds_eos && a->eos != b->eos) || a->adds_space != b->adds_space)
+        (a->adds_eos && a->eos != b->eos) || a->adds_space != b->adds_space ||
+        !a->takes_space != !b->takes_space || a->wordpiece.lowercase != b->wordpiece.lowercase ||
+        a->wordpiece.strip_accents != b->wordpiece.strip_accents || a->wordpiece.unknown != b->wordpiece.unknown)
         return false;
     for (int32_t id = 0; id < a->vocabulary.n; id++) {
         lp_string x = a->vocabulary.text[id], y = b->vocabulary.text[id];

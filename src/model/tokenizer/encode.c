@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "model/tokenizer/split_stages.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/unicode.h"
 
@@ -92,10 +93,11 @@ static lp_status encode_plain(session *s, size_t at, size_t end)
         s->after_special = false;
         return lp_spm_encode(&t->spm, &s->spm, s->text + at, end - at, space_before, &s->out);
     }
-    while (at < end) {
-        size_t next = lp_split_next(t->split, s->text, at, end);
-        LP_TRY(encode_word(s, at, next));
-        at = next;
+    if (t->kind == LP_TOKENIZER_WORDPIECE) return lp_wordpiece_encode(&t->wordpiece, s->text + at, end - at, &s->out);
+    lp_split_walk walk = {.split = t->split, .text = s->text, .at = at, .n = end};
+    while (walk.at < end) {
+        size_t begin = walk.at;
+        LP_TRY(encode_word(s, begin, lp_split_walk_next(&walk)));
     }
     return LP_OK;
 }
@@ -118,6 +120,8 @@ static lp_status encode_text(session *s, bool parse_special)
         s->out.id[s->out.n++] = match.id;
         s->after_special = true;
         at = match.end;
+        if (s->tokenizer->takes_space && s->tokenizer->takes_space[match.id])
+            while (at < s->n_text && strchr(" \t\n\v\f\r", s->text[at]) && s->text[at]) at++;
     }
     lp_special_walk_end(&walk);
     return status;

@@ -1,5 +1,6 @@
 /* The tokenizer.ggml.* keys of a GGUF file. Card: runtime/tokenizers. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/checked.h"
 #include "base/fail.h"
@@ -60,9 +61,13 @@ static lp_status read_scores(const lp_gguf *gguf, size_t n_tokens, float **out)
 
 /* Ids of special tokens where the keys are absent, if there are as many tokens. */
 static const int32_t default_named[][LP_NAMED_COUNT] = {
-    [LP_TOKENIZER_BPE] = {-1, -1, -1, -1, -1, -1, -1, -1},
+    [LP_TOKENIZER_BPE] = {-1, -1, -1, -1, -1, -1, -1, -1, -1},
     [LP_TOKENIZER_SPM] = {[LP_NAMED_BOS] = 1, [LP_NAMED_EOS] = 2, [LP_NAMED_EOT] = -1, [LP_NAMED_EOM] = -1,
-                          [LP_NAMED_UNKNOWN] = 0, [LP_NAMED_FIM_PAD] = -1, [LP_NAMED_FIM_REP] = -1, [LP_NAMED_FIM_SEP] = -1},
+                          [LP_NAMED_UNKNOWN] = 0, [LP_NAMED_FIM_PAD] = -1, [LP_NAMED_FIM_REP] = -1, [LP_NAMED_FIM_SEP] = -1,
+                          [LP_NAMED_SEPARATOR] = -1},
+    [LP_TOKENIZER_WORDPIECE] = {[LP_NAMED_BOS] = 101, [LP_NAMED_EOS] = -1, [LP_NAMED_EOT] = -1, [LP_NAMED_EOM] = -1,
+                                [LP_NAMED_UNKNOWN] = 100, [LP_NAMED_FIM_PAD] = -1, [LP_NAMED_FIM_REP] = -1,
+                                [LP_NAMED_FIM_SEP] = -1, [LP_NAMED_SEPARATOR] = 102},
 };
 _Static_assert(sizeof default_named / sizeof *default_named == LP_TOKENIZER_KIND_COUNT, "defaults for every kind");
 
@@ -78,6 +83,18 @@ static lp_status read_named(const lp_gguf *gguf, size_t n_tokens, lp_tokenizer_k
         named[i] = (int32_t)id;
     }
     return LP_OK;
+}
+
+/* Whether general.name speaks of Phi-3. */
+static bool is_phi3(const lp_gguf *gguf)
+{
+    lp_string name = {0};
+    char text[64];
+    if (!lp_gguf_find(gguf, "general.name") || lp_gguf_get_string(gguf, "general.name", false, &name) != LP_OK) return false;
+    size_t n = name.n < sizeof text - 1 ? name.n : sizeof text - 1;
+    for (size_t i = 0; i < n; i++) text[i] = (char)(name.data[i] >= 'A' && name.data[i] <= 'Z' ? name.data[i] | 0x20 : name.data[i]);
+    text[n] = 0;
+    return strstr(text, "phi-3") || strstr(text, "phi3");
 }
 
 /* *value stays where the key is absent. */
@@ -101,7 +118,7 @@ static lp_status read_keys(const lp_gguf *gguf, arrays *a, lp_tokenizer **out)
 {
     lp_tokenizer_source source = {.name = lp_gguf_path(gguf), .adds_bos = -1, .adds_space = -1};
     lp_tokenizer_kind kind = LP_TOKENIZER_BPE;
-    int adds_eos = 0;
+    int adds_eos = 0, lowercase = 1, strip_accents;
     LP_TRY(lp_gguf_get_string(gguf, "tokenizer.ggml.model", true, &source.model));
     LP_TRY(lp_tokenizer_find_kind(source.name, source.model, &kind)); /* before keys that other models lack are missed */
     LP_TRY(lp_gguf_get_string(gguf, "tokenizer.ggml.pre", false, &source.pre));
@@ -114,7 +131,13 @@ static lp_status read_keys(const lp_gguf *gguf, arrays *a, lp_tokenizer **out)
     LP_TRY(read_bool(gguf, "tokenizer.ggml.add_bos_token", &source.adds_bos));
     LP_TRY(read_bool(gguf, "tokenizer.ggml.add_eos_token", &adds_eos));
     LP_TRY(read_bool(gguf, "tokenizer.ggml.add_space_prefix", &source.adds_space));
+    LP_TRY(read_bool(gguf, "tokenizer.ggml.normalizer.lowercase", &lowercase));
+    strip_accents = lowercase;
+    LP_TRY(read_bool(gguf, "tokenizer.ggml.normalizer.strip_accents", &strip_accents));
+    source.keeps_case = !lowercase;
+    source.keeps_accents = !strip_accents;
     source.adds_eos = adds_eos;
+    source.special_take_space = is_phi3(gguf);
     source.scores = a->scores;
     source.tokens = a->tokens;
     source.n_tokens = (int32_t)n_tokens;

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "model/tokenizer/split.h"
+#include "model/tokenizer/split_stages.h"
 #include "model/tokenizer/unicode.h"
 
 static const lp_split rows[] = {
@@ -29,6 +29,16 @@ static const lp_split rows[] = {
     {.names = "ufakzeka",
      .contractions = LP_CONTRACTION_NONE, .letters = LP_LETTERS, .prefix_any = true, .max_numbers = 1,
      .newlines_after_others = true, .newline_runs = true},
+    {.names = "tekken",
+     .contractions = LP_CONTRACTION_NONE, .letters = LP_LETTERS, .cased = true, .prefix_any = true, .max_numbers = 1,
+     .newlines_after_others = true, .newline_runs = true, .whole_word_first = true, .adds_bos = true},
+    {.names = "gpt-4o llama4 kanana2 talkie minimax-m2",
+     .contractions = LP_CONTRACTION_ANY_CASE, .letters = LP_LETTERS, .cased = true, .prefix_any = true, .max_numbers = 3,
+     .newlines_after_others = true, .newline_runs = true},
+    {.names = "falcon", .stages = lp_stages_falcon},
+    {.names = "deepseek-llm", .stages = lp_stages_deepseek_llm},
+    {.names = "deepseek-coder", .stages = lp_stages_deepseek_coder},
+    {.names = "deepseek-v3 hunyuan-dense joyai-llm hy_v4", .stages = lp_stages_deepseek_v3},
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
 
@@ -125,11 +135,42 @@ static size_t space_end(const lp_split *split, const uint8_t *text, size_t at, s
     return last;
 }
 
+/* What may stand before lower case, and what may stand after upper case. */
+enum { UPPER = (LP_LETTERS | LP_MARKS) & ~LP_SET(LP_LL), LOWER = (LP_LETTERS | LP_MARKS) & ~(LP_SET(LP_LU) | LP_SET(LP_LT)) };
+
+/* UPPER*LOWER+ at `at`: its end, or `at`. Where no lower case follows, the run gives back up to the last character that is
+ * in both sets. */
+static size_t upper_lower(const uint8_t *text, size_t at, size_t n)
+{
+    size_t next, both = at, end = at;
+    uint32_t set;
+    for (; (set = set_at(text, end, n, &next)) & UPPER; end = next)
+        if (set & LOWER) both = next;
+    size_t lower = run_end(text, end, n, LOWER);
+    return lower > end ? lower : both;
+}
+
+/* The word of cased letters at `at`, or `at`. */
+static size_t cased_word(const lp_split *split, const uint8_t *text, size_t at, size_t n)
+{
+    size_t next, end;
+    bool prefix = !(set_at(text, at, n, &next) & (LP_NEWLINES | LP_LETTERS | LP_NUMBERS));
+    if (prefix && (end = upper_lower(text, next, n)) > next) goto found;
+    if ((end = upper_lower(text, at, n)) > at) goto found;
+    if (prefix && (end = run_end(text, next, n, UPPER)) > next) goto found;
+    if ((end = run_end(text, at, n, UPPER)) == at) return at;
+found:
+    return end < n && text[end] == '\'' ? end + contraction(split->contractions, text, end, n) : end;
+}
+
 size_t lp_split_next(const lp_split *split, const uint8_t *text, size_t at, size_t n)
 {
     size_t next, after_space;
     uint32_t letters = split->letters, first = set_at(text, at, n, &next);
-    if (text[at] == '\'') {
+    if (split->cased) {
+        size_t end = cased_word(split, text, at, n);
+        if (end > at) return end;
+    } else if (text[at] == '\'') {
         size_t length = contraction(split->contractions, text, at, n);
         if (length) return at + length;
     }
@@ -138,12 +179,12 @@ size_t lp_split_next(const lp_split *split, const uint8_t *text, size_t at, size
     after_space = next;
     if (text[at] == ' ') second = set_at(text, next, n, &after_space);
 
-    if (split->prefix_any) {
+    if (split->prefix_any && !split->cased) {
         if (first & letters) return run_end(text, next, n, letters);
         size_t after_prefix;
         if (!(first & (LP_NEWLINES | LP_NUMBERS)) && set_at(text, next, n, &after_prefix) & letters)
             return run_end(text, after_prefix, n, letters);
-    } else if (second & letters) {
+    } else if (!split->prefix_any && second & letters) {
         return run_end(text, after_space, n, letters);
     }
 
@@ -158,7 +199,10 @@ size_t lp_split_next(const lp_split *split, const uint8_t *text, size_t at, size
     uint32_t others = ~(LP_SPACES | letters | LP_NUMBERS);
     if (second & others) {
         size_t end = run_end(text, after_space, n, others);
-        return split->newlines_after_others ? run_end(text, end, n, LP_NEWLINES) : end;
+        if (!split->newlines_after_others) return end;
+        if (split->cased)
+            while (end < n && (text[end] == '\r' || text[end] == '\n' || text[end] == '/')) end++;
+        return run_end(text, end, n, LP_NEWLINES);
     }
     return space_end(split, text, at, n);
 }

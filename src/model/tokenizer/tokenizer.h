@@ -10,6 +10,7 @@
 #include "model/tokenizer/spm.h"
 #include "model/tokenizer/split.h"
 #include "model/tokenizer/vocabulary.h"
+#include "model/tokenizer/wordpiece.h"
 
 /* tokenizer.ggml.token_type */
 typedef enum lp_token_type {
@@ -21,6 +22,7 @@ typedef enum lp_token_type {
 typedef enum lp_tokenizer_kind {
     LP_TOKENIZER_BPE, /* "gpt2": words, then merges of byte characters */
     LP_TOKENIZER_SPM, /* "llama": merges by score, spaces are U+2581 */
+    LP_TOKENIZER_WORDPIECE, /* "bert": words, then the longest pieces */
     LP_TOKENIZER_KIND_COUNT
 } lp_tokenizer_kind;
 
@@ -34,11 +36,13 @@ struct lp_tokenizer {
     const lp_split *split; /* BPE */
     lp_merges merges;      /* BPE */
     lp_spm spm;            /* SPM */
+    lp_wordpiece wordpiece;
     int32_t byte_id[256];  /* token of each byte; -1: none */
     size_t max_token;      /* bytes of the longest token's text */
     int32_t bos, eos, unknown; /* -1: none */
+    bool *takes_space;       /* [n] white space behind a special token goes with it; NULL: none */
     bool adds_bos, adds_eos;
-    bool adds_space;         /* a space before text at the start and after a special token */
+    bool adds_space;         /* a space before text at the start and after a special token; decoding drops it */
     lp_special special;      /* control, unknown and user-defined texts */
     lp_special user_defined; /* those that match in any text */
 };
@@ -46,13 +50,13 @@ struct lp_tokenizer {
 /* Special tokens that a file may name by key; -1: not named. */
 typedef enum lp_named_token {
     LP_NAMED_BOS, LP_NAMED_EOS, LP_NAMED_EOT, LP_NAMED_EOM, LP_NAMED_UNKNOWN, LP_NAMED_FIM_PAD, LP_NAMED_FIM_REP,
-    LP_NAMED_FIM_SEP, LP_NAMED_COUNT
+    LP_NAMED_FIM_SEP, LP_NAMED_SEPARATOR, LP_NAMED_COUNT
 } lp_named_token;
 
 /* Everything that a file says. The strings are copied by lp_tokenizer_create_from. */
 typedef struct lp_tokenizer_source {
     const char *name;        /* for messages */
-    lp_string model;         /* "gpt2", "llama" */
+    lp_string model;         /* "gpt2", "llama", "bert" */
     lp_string pre;           /* empty or "default": not stated, gpt-2 is taken */
     const lp_string *tokens; /* [n_tokens]; of gpt2, byte characters */
     int32_t n_tokens;
@@ -63,6 +67,8 @@ typedef struct lp_tokenizer_source {
     int32_t named[LP_NAMED_COUNT];
     int adds_bos;            /* 0, 1; -1: as the pre-tokenizer's family does */
     bool adds_eos;
+    bool keeps_case, keeps_accents; /* bert */
+    bool special_take_space; /* most special tokens take white space behind them along */
     int adds_space;          /* 0, 1; -1: llama does */
 } lp_tokenizer_source;
 

@@ -22,6 +22,9 @@ _Static_assert(LP_CATEGORY_COUNT == 32, "a set of categories is a uint32_t");
 #define LP_LETTERS (LP_SET(LP_LU) | LP_SET(LP_LL) | LP_SET(LP_LT) | LP_SET(LP_LM) | LP_SET(LP_LO)) /* \p{L} */
 #define LP_MARKS (LP_SET(LP_MN) | LP_SET(LP_MC) | LP_SET(LP_ME))                                   /* \p{M} */
 #define LP_NUMBERS (LP_SET(LP_ND) | LP_SET(LP_NL) | LP_SET(LP_NO))                                 /* \p{N} */
+#define LP_PUNCTUATION \
+    (LP_SET(LP_PC) | LP_SET(LP_PD) | LP_SET(LP_PS) | LP_SET(LP_PE) | LP_SET(LP_PI) | LP_SET(LP_PF) | LP_SET(LP_PO)) /* \p{P} */
+#define LP_SYMBOLS (LP_SET(LP_SM) | LP_SET(LP_SC) | LP_SET(LP_SK) | LP_SET(LP_SO)) /* \p{S} */
 #define LP_NEWLINES LP_SET(LP_NEWLINE)                                                             /* [\r\n] */
 #define LP_SPACES \
     (LP_SET(LP_ZS) | LP_SET(LP_ZL) | LP_SET(LP_ZP) | LP_NEWLINES | LP_SET(LP_CONTROL_SPACE)) /* \s */
@@ -34,6 +37,13 @@ static inline uint32_t lp_category_set(uint32_t code_point)
 {
     return LP_SET(lp_category_of[(size_t)lp_category_block[code_point >> 8] * 256 + (code_point & 255)]);
 }
+
+/* A code point that becomes others; 0 in `to`: no more. Sorted by `from`. */
+typedef struct lp_mapping {
+    uint32_t from, to[3];
+} lp_mapping;
+extern const lp_mapping lp_unaccented[], lp_lower[];
+extern const size_t lp_n_unaccented, lp_n_lower;
 
 /* Bytes of the well-formed UTF-8 sequence at text[0..n), n >= 1; 0 if there is none: a lone continuation byte, a
  * truncated or overlong sequence, a surrogate, a code point above U+10FFFF. */

@@ -149,6 +149,13 @@ static const lp_block_encoder encoders[] = {
     {"tq2_0", LP_IMPORTANCE_UNUSED, encode_tq2_0, encode_tq2_0},
     {"nvfp4", LP_IMPORTANCE_UNUSED, encode_nvfp4, round_nvfp4},
     {"q1_0", LP_IMPORTANCE_UNUSED, encode_q1_0, encode_q1_0},
+    {"iq3_s", LP_IMPORTANCE_USED, lp_encode_iq3_s, NULL},
+    {"iq3_xxs", LP_IMPORTANCE_USED, lp_encode_iq3_xxs, NULL},
+    {"iq2_s", LP_IMPORTANCE_USED, lp_encode_iq2_s, NULL},
+    {"iq2_xs", LP_IMPORTANCE_NEEDED, lp_encode_iq2_xs, NULL},
+    {"iq2_xxs", LP_IMPORTANCE_NEEDED, lp_encode_iq2_xxs, NULL},
+    {"iq1_m", LP_IMPORTANCE_USED, lp_encode_iq1_m, NULL},
+    {"iq1_s", LP_IMPORTANCE_NEEDED, lp_encode_iq1_s, NULL},
     {"q2_0", LP_IMPORTANCE_UNUSED, encode_q2_0, encode_q2_0},
 };
 

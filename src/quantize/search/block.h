@@ -23,7 +23,7 @@ typedef struct lp_block_encoder {
 /* NULL: none of that name. */
 const lp_block_encoder *lp_block_encoder_find(const char *name);
 
-/* pattern.c: the formats with code books. */
+/* pattern.c and cuts.c: the formats with code books. */
 bool lp_encode_iq3_xxs(const float *x, const float *importance, uint8_t *block);
 bool lp_encode_iq3_s(const float *x, const float *importance, uint8_t *block);
 bool lp_encode_iq2_xxs(const float *x, const float *importance, uint8_t *block);

@@ -10,16 +10,11 @@
 
 #include "base/half.h"
 #include "quantize/search/lanes.h"
+#include "quantize/search/round.h"
 
 typedef float lanes[LP_LANES];
 
-/* Nearest integer, ties to even, for |v| <= 4194303; beyond it what the bits give, which degenerate blocks rely on. */
-static inline int nearest(float v)
-{
-    return (int)(lp_f32_bits(v + 12582912.0f) & 0x7fffffu) - 0x400000;
-}
-
-/* The same clamped and as a float, in fewer steps, for the hot loops: v must be within the range above or NaN, which gives
+/* nearest() clamped and as a float, in fewer steps, for the hot loops: v must be within the range above or NaN, which gives
  * first. */
 static inline float nearest_clamped(float v, float first, float last)
 {
@@ -28,12 +23,6 @@ static inline float nearest_clamped(float v, float first, float last)
     t = t > shift + first ? t : shift + first;
     t = t < shift + last ? t : shift + last;
     return t - shift;
-}
-
-static inline int clamp(int v, int low, int high)
-{
-    v = v < high ? v : high;
-    return v > low ? v : low;
 }
 
 /* Midpoints of IQ4's levels: a value at one belongs to the upper level. */
@@ -150,6 +139,8 @@ static inline void search_divided(const lp_scale_search *s, int n, const lanes *
     static const int32_t none_off[LP_LANES];
     lanes extreme, magnitude, i;
     find_extreme(n, x, extreme, magnitude);
+    for (int j = 0; j < n; j++) /* a NaN, of a sum that overflowed, is for the caller to refuse */
+        for (int l = 0; l < LP_LANES; l++) extreme[l] = x[j][l] == x[j][l] ? extreme[l] : x[j][l];
     for (int l = 0; l < LP_LANES; l++) {
         scale[l] = extreme[l] / s->span;
         i[l] = scale[l] != 0.0f ? 1.0f / scale[l] : 0.0f;
