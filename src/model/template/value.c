@@ -51,7 +51,7 @@ void *lp_render_alloc(lp_render *r, size_t n)
 bool lp_render_step(lp_render *r, size_t n)
 {
     r->n_steps += 16 + (int64_t)(n / 16);
-    if (r->n_steps > LP_TEMPLATE_STEPS) lp_render_fail(r, "more than 50 million steps");
+    if (r->n_steps > LP_TEMPLATE_STEPS) lp_render_fail(r, "more than 50 million units of work (about 3 million steps)");
     return !r->status;
 }
 
