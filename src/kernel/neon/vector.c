@@ -44,25 +44,10 @@ static void quantize_i8(const float *x, int64_t k, const lp_act_row *row)
     }
 }
 
+#include "kernel/vector/table.h"
+
 void lp_kernels_init_neon(lp_kernels *kernels)
 {
     lp_neon_init_integer(kernels);
-    kernels->quantize_i8 = quantize_i8;
-    kernels->linear_f32 = linear_f32;
-    kernels->rms_norm = rms_norm;
-    kernels->rope_pairs = rope_pairs;
-    kernels->silu_mul = silu_mul;
-    kernels->add = add;
-    kernels->layer_norm = layer_norm;
-    kernels->rope_halves = rope_halves;
-    kernels->gelu = gelu;
-    kernels->gelu_mul = gelu_mul;
-    kernels->scale = scale;
-    kernels->soft_cap = soft_cap;
-    kernels->attention_window = attention_window;
-    kernels->attention = attention;
-    kernels->exp_f32 = exp_f32;
-    kernels->exp_sum = exp_sum;
-    kernels->kl_sum = kl_sum;
-    kernels->dot_f32 = dot_f32;
+    set_vector_kernels(kernels);
 }
