@@ -356,6 +356,16 @@ static lp_status run_once(const lp_model *model, const run_options *options, con
     return status == LP_INTERRUPTED && !cli_interrupted() ? LP_OK : status; /* the reader closed the pipe */
 }
 
+/* A line from the terminal without its end; at most 0: the user is done. Ctrl-C at the prompt sets *status. */
+static ssize_t ask(char **line, size_t *room, lp_status *status)
+{
+    fputs("> ", stderr);
+    ssize_t n = getline(line, room, stdin);
+    if (n < 0) fputc('\n', stderr);
+    if (n < 0 && cli_interrupted()) *status = LP_INTERRUPTED;
+    return n > 0 && (*line)[n - 1] == '\n' ? n - 1 : n;
+}
+
 /* A prompt on a terminal: every line is continued on its own. */
 static lp_status run_interactive(const lp_model *model, const run_options *options)
 {
@@ -370,11 +380,7 @@ static lp_status run_interactive(const lp_model *model, const run_options *optio
     char *line = NULL;
     size_t room = 0;
     while (!status) {
-        fputs("> ", stderr);
-        ssize_t n = getline(&line, &room, stdin);
-        if (n < 0) fputc('\n', stderr);
-        if (n < 0 && cli_interrupted()) status = LP_INTERRUPTED;
-        if (n > 0 && line[n - 1] == '\n') n--;
+        ssize_t n = ask(&line, &room, &status);
         if (n <= 0) break;
         int32_t *ids = NULL;
         size_t n_ids = 0;
@@ -418,11 +424,7 @@ static lp_status run_chat(const lp_model *model, const run_options *options, con
     char *line = NULL;
     size_t room = 0;
     while (!status) {
-        fputs("> ", stderr);
-        ssize_t n = getline(&line, &room, stdin);
-        if (n < 0) fputc('\n', stderr);
-        if (n < 0 && cli_interrupted()) status = LP_INTERRUPTED;
-        if (n > 0 && line[n - 1] == '\n') n--;
+        ssize_t n = ask(&line, &room, &status);
         if (n <= 0) break;
         int32_t *ids = NULL;
         size_t n_ids = 0;

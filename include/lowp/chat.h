@@ -52,9 +52,8 @@ LP_API lp_status lp_template_parse(const char *text, size_t n, lp_template **out
 LP_API void lp_template_free(lp_template *chat_template); /* NULL is allowed */
 
 /* Renders. Bounded: 50 million units of work (16 a step, and 1 for every 16 bytes that it touches), macros nested 64
- * deep, 16 MiB of text, 64 MiB of memory; the error names the
- * limit. Errors: LP_INPUT with line and column where the template fails, or refuses by raise_exception; or the byte of
- * `variables` that is no JSON. */
+ * deep, 16 MiB of text, 64 MiB of memory; the error names the limit. Errors: LP_INPUT with line and column where the
+ * template fails, or refuses by raise_exception; or the byte of `variables` that is no JSON. */
 LP_API lp_status lp_template_render(const lp_template *chat_template, const lp_chat *chat, lp_rendering *out);
 LP_API void lp_rendering_free(lp_rendering *rendering);
 

@@ -1,5 +1,5 @@
-/* From a template's text to its syntax tree: tags, tokens, grammar. */
-#include "model/template/template.h"
+/* From a template's tokens to its syntax tree: the grammar. */
+#include "model/template/lex.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,54 +8,10 @@
 #include "base/fail.h"
 #include "model/tokenizer/unicode.h"
 
-typedef enum token_kind { END_TAG, NAME, STRING, INTEGER, REAL, OPERATOR } token_kind;
-
-typedef struct token {
-    token_kind kind;
-    size_t at;
-    lp_string text; /* a string without quotes, escapes resolved */
-    int64_t integer;
-    double real;
-} token;
-
-typedef struct parser {
-    lp_template *owner;
-    const char *text;
-    size_t n, at;
-    const char *end; /* of the tag that is open: "}}" or "%}" */
-    token token;
-    size_t n_nodes;
-    int nesting, open; /* brackets that are open */
-    bool dot;          /* the last token was '.', so that digits are an index */
-    lp_status status;
-    int loops;
-} parser;
-
-/* ---- errors ------------------------------------------------------------------------------------------------------ */
-
-void lp_template_position(const char *text, size_t n, size_t at, uint32_t *line, uint32_t *column)
-{
-    *line = 1;
-    *column = 1;
-    for (size_t i = 0; i < at && i < n; i++) {
-        if (text[i] == '\n') ++*line, *column = 1;
-        else if (((uint8_t)text[i] & 0xc0) != 0x80) ++*column;
-    }
-}
-
-static void *wrong(parser *p, size_t at, const char *what)
-{
-    if (p->status) return NULL;
-    uint32_t line, column;
-    lp_template_position(p->text, p->n, at, &line, &column);
-    p->status = lp_fail(LP_INPUT, "chat template: line %u, column %u: %s", line, column, what);
-    return NULL;
-}
-
 static lp_node *make(parser *p, lp_node_kind kind, size_t at)
 {
     if (p->status) return NULL;
-    if (++p->n_nodes > LP_TEMPLATE_NODES) return wrong(p, at, "more than 20000 nodes");
+    if (++p->n_nodes > LP_TEMPLATE_NODES) return lp_lex_wrong(p, at, "more than 20000 nodes");
     lp_node *node = lp_arena_alloc(&p->owner->arena, sizeof *node);
     if (!node) {
         p->status = LP_RESOURCE;
@@ -64,224 +20,6 @@ static lp_node *make(parser *p, lp_node_kind kind, size_t at)
     node->kind = kind;
     node->at = at;
     return node;
-}
-
-/* ---- tokens ------------------------------------------------------------------------------------------------------ */
-
-static bool is_name(char c, bool first)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (!first && c >= '0' && c <= '9');
-}
-
-static size_t put_utf8(char *out, uint32_t c)
-{
-    if (c < 0x80) return out[0] = (char)c, 1;
-    if (c < 0x800) return out[0] = (char)(0xc0 | c >> 6), out[1] = (char)(0x80 | (c & 63)), 2;
-    if (c < 0x10000)
-        return out[0] = (char)(0xe0 | c >> 12), out[1] = (char)(0x80 | (c >> 6 & 63)), out[2] = (char)(0x80 | (c & 63)), 3;
-    out[0] = (char)(0xf0 | c >> 18);
-    out[1] = (char)(0x80 | (c >> 12 & 63));
-    out[2] = (char)(0x80 | (c >> 6 & 63));
-    out[3] = (char)(0x80 | (c & 63));
-    return 4;
-}
-
-/* Python's escapes; `digits` hexadecimal digits after \x, \u, \U, up to three octal ones. */
-static void read_string(parser *p)
-{
-    static const char plain[] = "n\nt\tr\r\\\\''\"\"a\ab\bf\fv\v";
-    char quote = p->text[p->at++];
-    size_t begin = p->at, end = begin;
-    while (end < p->n && p->text[end] != quote) end += p->text[end] == '\\' ? 2 : 1;
-    if (end >= p->n) {
-        wrong(p, begin - 1, "a string that does not end");
-        return;
-    }
-    char *out = lp_arena_alloc(&p->owner->arena, end - begin + 1);
-    if (!out) {
-        p->status = LP_RESOURCE;
-        return;
-    }
-    size_t n = 0;
-    for (size_t i = begin; i < end;) {
-        if (p->text[i] != '\\') {
-            out[n++] = p->text[i++];
-            continue;
-        }
-        char c = p->text[i + 1];
-        const char *known = NULL;
-        for (const char *k = plain; *k; k += 2)
-            if (*k == c) known = k + 1;
-        size_t digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
-        if (known) {
-            out[n++] = *known;
-            i += 2;
-        } else if (c == '\n') {
-            i += 2;
-        } else if (digits || (c >= '0' && c <= '7')) {
-            uint32_t value = 0;
-            size_t k = i + (digits ? 2 : 1), first = k, most = digits ? digits : 3, base = digits ? 16 : 8;
-            for (; k < end && k - first < most; k++) {
-                char d = p->text[k];
-                uint32_t x = d >= '0' && d <= '9' ? (uint32_t)(d - '0') : d >= 'a' && d <= 'f' ? (uint32_t)(d - 'a' + 10)
-                             : d >= 'A' && d <= 'F' ? (uint32_t)(d - 'A' + 10) : 99;
-                if (x >= base) break;
-                value = value * (uint32_t)base + x;
-            }
-            if ((digits && k - first != digits) || value > 0x10ffff || (value >= 0xd800 && value < 0xe000)) {
-                wrong(p, i, "an escape that is no character");
-                return;
-            }
-            n += put_utf8(out + n, value);
-            i = k;
-        } else if (c == 'N') {
-            wrong(p, i, "\\N{...} is not supported");
-            return;
-        } else {
-            out[n++] = p->text[i++];
-        }
-    }
-    p->token.kind = STRING;
-    p->token.text = (lp_string){out, n};
-    p->at = end + 1;
-}
-
-static void read_number(parser *p)
-{
-    char digits[400];
-    size_t n = 0, i = p->at;
-    bool real = false;
-    for (; i < p->n && n < sizeof digits - 1; i++) {
-        char c = p->text[i], next = i + 1 < p->n ? p->text[i + 1] : 0, after = i + 2 < p->n ? p->text[i + 2] : 0;
-        bool digit = c >= '0' && c <= '9', digit_next = next >= '0' && next <= '9';
-        if (c == '_' && digit_next) continue;
-        if (!digit) {
-            if (p->dot) break;
-            bool point = c == '.' && !real && digit_next;
-            bool exponent = (c == 'e' || c == 'E') && !memchr(digits, 'e', n) &&
-                            (digit_next || ((next == '+' || next == '-') && after >= '0' && after <= '9'));
-            if (!point && !exponent) break;
-            real = true;
-            if (exponent) {
-                digits[n++] = 'e';
-                if (!digit_next) digits[n++] = next, i++;
-                continue;
-            }
-        }
-        digits[n++] = c;
-    }
-    digits[n] = 0;
-    p->token.kind = real ? REAL : INTEGER;
-    p->token.real = strtod(digits, NULL);
-    if (!real) {
-        for (size_t k = 0; k < n; k++)
-            if (__builtin_mul_overflow(p->token.integer, (int64_t)10, &p->token.integer) ||
-                __builtin_add_overflow(p->token.integer, (int64_t)(digits[k] - '0'), &p->token.integer)) {
-                wrong(p, p->at, "an integer beyond 64 bits");
-                return;
-            }
-    }
-    p->at = i;
-}
-
-static size_t skip_space(const parser *p, size_t at)
-{
-    while (at < p->n) {
-        size_t next;
-        uint32_t c = lp_character_at(p->text, at, &next);
-        if (!lp_is_space(c)) break;
-        at = next;
-    }
-    return at;
-}
-
-static bool starts(const parser *p, size_t at, const char *s)
-{
-    size_t n = strlen(s);
-    return n <= p->n - at && memcmp(p->text + at, s, n) == 0;
-}
-
-/* Moves to the next token of the open tag. */
-static void advance(parser *p)
-{
-    static const char *const operators[] = {"==", "!=", "<=", ">=", "//", "**", "+", "-", "*", "/", "%", "~", "(", ")",
-                                            "[",  "]",  "{",  "}",  "<",  ">",  "=", ".", ":", "|", ",", NULL};
-    if (p->status || p->token.kind == END_TAG) return;
-    p->at = skip_space(p, p->at);
-    p->token = (token){.kind = OPERATOR, .at = p->at};
-    if (p->at >= p->n) {
-        wrong(p, p->at, "the tag is not closed");
-        return;
-    }
-    char c = p->text[p->at];
-    if (p->open == 0) {
-        bool sign = (c == '-' || (c == '+' && *p->end == '%')) && starts(p, p->at + 1, p->end);
-        if (sign || starts(p, p->at, p->end)) {
-            p->at += 2 + (size_t)sign;
-            if (c == '-') p->at = skip_space(p, p->at);
-            else if (!sign && *p->end == '%' && p->at < p->n && p->text[p->at] == '\n') p->at++;
-            p->token.kind = END_TAG;
-            return;
-        }
-    }
-    if (c == '\'' || c == '"') {
-        read_string(p);
-    } else if (c >= '0' && c <= '9') {
-        read_number(p);
-    } else if (is_name(c, true)) {
-        size_t begin = p->at;
-        while (p->at < p->n && is_name(p->text[p->at], false)) p->at++;
-        p->token.kind = NAME;
-        p->token.text = (lp_string){p->text + begin, p->at - begin};
-    } else {
-        const char *const *o = operators;
-        while (*o && !starts(p, p->at, *o)) o++;
-        if (!*o) {
-            wrong(p, p->at, "a character that begins nothing");
-            return;
-        }
-        p->token.text = (lp_string){*o, strlen(*o)};
-        p->at += p->token.text.n;
-        if (strchr("([{", **o) && (*o)[1] == 0) p->open++;
-        if (strchr(")]}", **o) && (*o)[1] == 0 && --p->open < 0) wrong(p, p->token.at, "a bracket that was not opened");
-    }
-    p->dot = !p->status && p->token.kind == OPERATOR && *p->token.text.data == '.';
-}
-
-static bool is(const parser *p, token_kind kind, const char *s)
-{
-    return !p->status && p->token.kind == kind && p->token.text.n == strlen(s) && memcmp(p->token.text.data, s, p->token.text.n) == 0;
-}
-
-static bool take(parser *p, token_kind kind, const char *s)
-{
-    if (!is(p, kind, s)) return false;
-    advance(p);
-    return true;
-}
-
-static void need(parser *p, token_kind kind, const char *s)
-{
-    char what[64];
-    snprintf(what, sizeof what, "'%s' is missing here", s);
-    if (!take(p, kind, s)) wrong(p, p->token.at, what);
-}
-
-static lp_string need_name(parser *p)
-{
-    lp_string name = {"", 0};
-    if (p->token.kind != NAME) {
-        wrong(p, p->token.at, "a name is missing here");
-        return name;
-    }
-    char *copy = lp_arena_copy_string(&p->owner->arena, p->token.text.data, p->token.text.n);
-    if (!copy) {
-        p->status = LP_RESOURCE;
-        return name;
-    }
-    name = (lp_string){copy, p->token.text.n};
-    advance(p);
-    return name;
 }
 
 /* ---- expressions ------------------------------------------------------------------------------------------------- */
@@ -293,7 +31,7 @@ static lp_node *postfix(parser *p, lp_node *node);
 
 static bool enter(parser *p)
 {
-    if (p->nesting++ >= LP_TEMPLATE_NESTING) wrong(p, p->token.at, "nesting deeper than 128");
+    if (p->nesting++ >= LP_TEMPLATE_NESTING) lp_lex_wrong(p, p->token.at, "nesting deeper than 128");
     return !p->status;
 }
 
@@ -312,20 +50,20 @@ static lp_node *binary(parser *p, lp_node_kind kind, size_t at, lp_node *a, lp_n
 static lp_node *items(parser *p, const char *close, lp_node *(*item)(parser *))
 {
     lp_node *first = NULL, **last = &first;
-    while (!p->status && !is(p, OPERATOR, close)) {
+    while (!p->status && !lp_lex_is(p, OPERATOR, close)) {
         *last = item(p);
         if (p->status) return NULL;
         last = &(*last)->next;
-        if (!take(p, OPERATOR, ",")) break;
+        if (!lp_lex_take(p, OPERATOR, ",")) break;
     }
-    need(p, OPERATOR, close);
+    lp_lex_need(p, OPERATOR, close);
     return first;
 }
 
 static lp_node *pair(parser *p)
 {
     lp_node *key = expression(p);
-    need(p, OPERATOR, ":");
+    lp_lex_need(p, OPERATOR, ":");
     lp_node *value = expression(p);
     lp_node *node = binary(p, LP_NODE_KEYWORD, p->token.at, key, NULL);
     if (node) node->f = value;
@@ -335,11 +73,11 @@ static lp_node *pair(parser *p)
 static lp_node *argument(parser *p)
 {
     if (p->token.kind == NAME) {
-        size_t next = skip_space(p, p->at);
+        size_t next = lp_lex_skip_space(p, p->at);
         if (next + 1 < p->n && p->text[next] == '=' && p->text[next + 1] != '=') {
             lp_node *node = make(p, LP_NODE_KEYWORD, p->token.at);
-            lp_string name = need_name(p);
-            need(p, OPERATOR, "=");
+            lp_string name = lp_lex_name(p);
+            lp_lex_need(p, OPERATOR, "=");
             lp_node *value = expression(p);
             if (!node || p->status) return NULL;
             node->string = name;
@@ -355,14 +93,14 @@ static lp_node *parenthesis(parser *p, size_t at)
 {
     lp_node *first = NULL, **last = &first;
     bool comma = false;
-    while (!p->status && !is(p, OPERATOR, ")")) {
+    while (!p->status && !lp_lex_is(p, OPERATOR, ")")) {
         *last = expression(p);
         if (p->status) return NULL;
         last = &(*last)->next;
-        if (!take(p, OPERATOR, ",")) break;
+        if (!lp_lex_take(p, OPERATOR, ",")) break;
         comma = true;
     }
-    need(p, OPERATOR, ")");
+    lp_lex_need(p, OPERATOR, ")");
     if (p->status) return NULL;
     if (first && !comma) return first;
     lp_node *node = make(p, LP_NODE_TUPLE, at);
@@ -381,9 +119,9 @@ static lp_node *primary(parser *p)
     if (p->status) return NULL;
     if (p->token.kind == NAME) {
         for (size_t i = 0; i < sizeof constants / sizeof *constants; i++)
-            if (take(p, NAME, constants[i].name)) return make(p, constants[i].kind, at);
+            if (lp_lex_take(p, NAME, constants[i].name)) return make(p, constants[i].kind, at);
         lp_node *node = make(p, LP_NODE_NAME, at);
-        lp_string name = need_name(p);
+        lp_string name = lp_lex_name(p);
         if (node) node->string = name;
         return node;
     }
@@ -391,17 +129,17 @@ static lp_node *primary(parser *p)
         lp_node *node = make(p, LP_NODE_STRING, at);
         if (!node) return NULL;
         node->string = p->token.text;
-        advance(p);
+        lp_lex_advance(p);
         while (!p->status && p->token.kind == STRING) {
             size_t n = node->string.n + p->token.text.n;
             char *both = p->n_nodes++ < LP_TEMPLATE_NODES ? lp_arena_alloc(&p->owner->arena, n + 1) : NULL;
-            if (!both) return wrong(p, at, "too many strings side by side");
+            if (!both) return lp_lex_wrong(p, at, "too many strings side by side");
             memcpy(both, node->string.data, node->string.n);
             memcpy(both + node->string.n, p->token.text.data, p->token.text.n);
             node->string = (lp_string){both, n};
             if (n > LP_TEMPLATE_SOURCE || p->owner->arena.n_bytes > LP_TEMPLATE_MEMORY)
-                return wrong(p, at, "too many strings side by side");
-            advance(p);
+                return lp_lex_wrong(p, at, "too many strings side by side");
+            lp_lex_advance(p);
         }
         return node;
     }
@@ -410,37 +148,37 @@ static lp_node *primary(parser *p)
         if (!node) return NULL;
         node->integer = p->token.integer;
         node->real = p->token.real;
-        advance(p);
+        lp_lex_advance(p);
         return node;
     }
-    if (take(p, OPERATOR, "(")) return parenthesis(p, at);
-    bool list = is(p, OPERATOR, "[");
-    if (list || is(p, OPERATOR, "{")) {
-        advance(p);
+    if (lp_lex_take(p, OPERATOR, "(")) return parenthesis(p, at);
+    bool list = lp_lex_is(p, OPERATOR, "[");
+    if (list || lp_lex_is(p, OPERATOR, "{")) {
+        lp_lex_advance(p);
         lp_node *node = make(p, list ? LP_NODE_LIST : LP_NODE_DICT, at);
         lp_node *inner = items(p, list ? "]" : "}", list ? expression : pair);
         if (node) node->e = inner;
         return node;
     }
-    return wrong(p, at, p->token.kind == END_TAG ? "the expression ends too early" : "no expression begins so");
+    return lp_lex_wrong(p, at, p->token.kind == END_TAG ? "the expression ends too early" : "no expression begins so");
 }
 
 static lp_node *subscript(parser *p, lp_node *node, size_t at)
 {
     lp_node *part[3] = {NULL, NULL, NULL};
     int n = 0;
-    while (!p->status && !is(p, OPERATOR, "]")) {
-        if (take(p, OPERATOR, ":")) {
-            if (++n > 2) return wrong(p, p->token.at, "a slice has at most three parts");
+    while (!p->status && !lp_lex_is(p, OPERATOR, "]")) {
+        if (lp_lex_take(p, OPERATOR, ":")) {
+            if (++n > 2) return lp_lex_wrong(p, p->token.at, "a slice has at most three parts");
         } else if (part[n]) {
-            return wrong(p, p->token.at, "']' is missing here");
+            return lp_lex_wrong(p, p->token.at, "']' is missing here");
         } else {
             part[n] = expression(p);
         }
     }
-    need(p, OPERATOR, "]");
+    lp_lex_need(p, OPERATOR, "]");
     if (p->status) return NULL;
-    if (n == 0 && !part[0]) return wrong(p, at, "an index is missing here");
+    if (n == 0 && !part[0]) return lp_lex_wrong(p, at, "an index is missing here");
     lp_node *result = make(p, n ? LP_NODE_SLICE : LP_NODE_INDEX, at);
     if (!result) return NULL;
     result->a = node;
@@ -463,21 +201,21 @@ static lp_node *postfix(parser *p, lp_node *node)
     int n = 0;
     while (!p->status) {
         size_t at = p->token.at;
-        if (n++ > LP_TEMPLATE_NESTING) return wrong(p, at, "nesting deeper than 128");
-        if (take(p, OPERATOR, ".")) {
+        if (n++ > LP_TEMPLATE_NESTING) return lp_lex_wrong(p, at, "nesting deeper than 128");
+        if (lp_lex_take(p, OPERATOR, ".")) {
             bool number = p->token.kind == INTEGER;
             lp_node *result = binary(p, number ? LP_NODE_INDEX : LP_NODE_ATTRIBUTE, at, node, NULL);
             if (number) {
                 lp_node *index = primary(p);
                 if (result) result->b = index;
             } else {
-                lp_string name = need_name(p);
+                lp_string name = lp_lex_name(p);
                 if (result) result->string = name;
             }
             node = result;
-        } else if (take(p, OPERATOR, "[")) {
+        } else if (lp_lex_take(p, OPERATOR, "[")) {
             node = subscript(p, node, at);
-        } else if (take(p, OPERATOR, "(")) {
+        } else if (lp_lex_take(p, OPERATOR, "(")) {
             node = call(p, node, at);
         } else {
             break;
@@ -489,8 +227,8 @@ static lp_node *postfix(parser *p, lp_node *node)
 static lp_node *filter(parser *p, lp_node *node, size_t at)
 {
     lp_node *result = binary(p, LP_NODE_FILTER, at, node, NULL);
-    lp_string name = need_name(p);
-    lp_node *arguments = take(p, OPERATOR, "(") ? items(p, ")", argument) : NULL;
+    lp_string name = lp_lex_name(p);
+    lp_node *arguments = lp_lex_take(p, OPERATOR, "(") ? items(p, ")", argument) : NULL;
     if (!result || p->status) return NULL;
     result->string = name;
     result->e = arguments;
@@ -499,20 +237,20 @@ static lp_node *filter(parser *p, lp_node *node, size_t at)
 
 static lp_node *test(parser *p, lp_node *node, size_t at)
 {
-    bool negated = take(p, NAME, "not");
+    bool negated = lp_lex_take(p, NAME, "not");
     lp_node *result = binary(p, LP_NODE_TEST, at, node, NULL);
-    lp_string name = need_name(p);
+    lp_string name = lp_lex_name(p);
     lp_node *arguments = NULL;
     static const char *const words[] = {"else", "or", "and", "if", "in", "not", NULL};
     bool word = false;
-    for (int i = 0; words[i]; i++) word = word || is(p, NAME, words[i]);
-    if (is(p, NAME, "is")) return wrong(p, p->token.at, "tests cannot be chained");
-    if (take(p, OPERATOR, "(")) arguments = items(p, ")", argument);
+    for (int i = 0; words[i]; i++) word = word || lp_lex_is(p, NAME, words[i]);
+    if (lp_lex_is(p, NAME, "is")) return lp_lex_wrong(p, p->token.at, "tests cannot be chained");
+    if (lp_lex_take(p, OPERATOR, "(")) arguments = items(p, ")", argument);
     else if (!word && !p->status && (p->token.kind == STRING || p->token.kind == NAME || p->token.kind == INTEGER || p->token.kind == REAL ||
-                       is(p, OPERATOR, "[") || is(p, OPERATOR, "{")))
+                       lp_lex_is(p, OPERATOR, "[") || lp_lex_is(p, OPERATOR, "{")))
         arguments = postfix(p, primary(p));
     if (!result || p->status) return NULL;
-    if (arguments && arguments->next) return wrong(p, at, "a test has at most one argument");
+    if (arguments && arguments->next) return lp_lex_wrong(p, at, "a test has at most one argument");
     result->string = name;
     result->e = arguments;
     return negated ? binary(p, LP_NODE_NOT, at, result, NULL) : result;
@@ -523,10 +261,10 @@ static lp_node *filters(parser *p, lp_node *node)
     int n = 0;
     while (!p->status) {
         size_t at = p->token.at;
-        if (n++ > LP_TEMPLATE_NESTING) return wrong(p, at, "nesting deeper than 128");
-        if (take(p, OPERATOR, "|")) node = filter(p, node, at);
-        else if (take(p, NAME, "is")) node = test(p, node, at);
-        else if (take(p, OPERATOR, "(")) node = call(p, node, at);
+        if (n++ > LP_TEMPLATE_NESTING) return lp_lex_wrong(p, at, "nesting deeper than 128");
+        if (lp_lex_take(p, OPERATOR, "|")) node = filter(p, node, at);
+        else if (lp_lex_take(p, NAME, "is")) node = test(p, node, at);
+        else if (lp_lex_take(p, OPERATOR, "(")) node = call(p, node, at);
         else break;
     }
     return node;
@@ -537,8 +275,8 @@ static lp_node *unary(parser *p, bool with_filters)
     if (!enter(p)) return NULL;
     size_t at = p->token.at;
     lp_node *node;
-    if (take(p, OPERATOR, "-")) node = binary(p, LP_NODE_NEGATE, at, unary(p, false), NULL);
-    else if (take(p, OPERATOR, "+")) node = binary(p, LP_NODE_PLUS, at, unary(p, false), NULL);
+    if (lp_lex_take(p, OPERATOR, "-")) node = binary(p, LP_NODE_NEGATE, at, unary(p, false), NULL);
+    else if (lp_lex_take(p, OPERATOR, "+")) node = binary(p, LP_NODE_PLUS, at, unary(p, false), NULL);
     else node = primary(p);
     node = postfix(p, node);
     if (with_filters) node = filters(p, node);
@@ -560,10 +298,10 @@ static lp_node *arithmetic(parser *p, int level)
     int n = 0;
     while (!p->status) {
         size_t at = p->token.at, i = 0;
-        while (i < 8 && !(operators[i].level == level && is(p, OPERATOR, operators[i].text))) i++;
+        while (i < 8 && !(operators[i].level == level && lp_lex_is(p, OPERATOR, operators[i].text))) i++;
         if (i == 8) break;
-        if (n++ > 1000) return wrong(p, at, "more than 1000 operands in a row");
-        advance(p);
+        if (n++ > 1000) return lp_lex_wrong(p, at, "more than 1000 operands in a row");
+        lp_lex_advance(p);
         node = binary(p, operators[i].kind, at, node, level == 3 ? unary(p, true) : arithmetic(p, level + 1));
     }
     return node;
@@ -578,16 +316,16 @@ static lp_node *compare(parser *p)
         size_t at = p->token.at;
         int operation = -1;
         for (int i = 0; i < 6; i++)
-            if (is(p, OPERATOR, operators[i])) operation = i;
-        if (is(p, NAME, "in")) operation = LP_COMPARE_IN;
-        if (is(p, NAME, "not")) {
-            size_t next = skip_space(p, p->at);
-            if (!starts(p, next, "in") || (next + 2 < p->n && is_name(p->text[next + 2], false))) break;
-            advance(p);
+            if (lp_lex_is(p, OPERATOR, operators[i])) operation = i;
+        if (lp_lex_is(p, NAME, "in")) operation = LP_COMPARE_IN;
+        if (lp_lex_is(p, NAME, "not")) {
+            size_t next = lp_lex_skip_space(p, p->at);
+            if (!lp_lex_starts(p, next, "in") || (next + 2 < p->n && lp_lex_in_name(p->text[next + 2], false))) break;
+            lp_lex_advance(p);
             operation = LP_COMPARE_NOT_IN;
         }
         if (operation < 0) break;
-        advance(p);
+        lp_lex_advance(p);
         lp_node *node = binary(p, LP_NODE_COMPARISON, at, arithmetic(p, 0), NULL);
         if (!node) return NULL;
         node->operation = operation;
@@ -603,7 +341,7 @@ static lp_node *compare(parser *p)
 static lp_node *parse_not(parser *p)
 {
     size_t at = p->token.at;
-    if (!take(p, NAME, "not")) return compare(p);
+    if (!lp_lex_take(p, NAME, "not")) return compare(p);
     if (!enter(p)) return NULL;
     lp_node *node = binary(p, LP_NODE_NOT, at, parse_not(p), NULL);
     leave(p);
@@ -614,8 +352,8 @@ static lp_node *parse_and(parser *p)
 {
     lp_node *node = parse_not(p);
     int n = 0;
-    for (size_t at = p->token.at; take(p, NAME, "and"); at = p->token.at) {
-        if (n++ > 1000) return wrong(p, at, "more than 1000 operands in a row");
+    for (size_t at = p->token.at; lp_lex_take(p, NAME, "and"); at = p->token.at) {
+        if (n++ > 1000) return lp_lex_wrong(p, at, "more than 1000 operands in a row");
         node = binary(p, LP_NODE_AND, at, node, parse_not(p));
     }
     return node;
@@ -625,8 +363,8 @@ static lp_node *parse_or(parser *p)
 {
     lp_node *node = parse_and(p);
     int n = 0;
-    for (size_t at = p->token.at; take(p, NAME, "or"); at = p->token.at) {
-        if (n++ > 1000) return wrong(p, at, "more than 1000 operands in a row");
+    for (size_t at = p->token.at; lp_lex_take(p, NAME, "or"); at = p->token.at) {
+        if (n++ > 1000) return lp_lex_wrong(p, at, "more than 1000 operands in a row");
         node = binary(p, LP_NODE_OR, at, node, parse_and(p));
     }
     return node;
@@ -637,10 +375,10 @@ static lp_node *expression(parser *p)
     if (!enter(p)) return NULL;
     lp_node *node = parse_or(p);
     int n = 0;
-    for (size_t at = p->token.at; take(p, NAME, "if"); at = p->token.at) {
-        if (n++ > LP_TEMPLATE_NESTING) return wrong(p, at, "nesting deeper than 128");
+    for (size_t at = p->token.at; lp_lex_take(p, NAME, "if"); at = p->token.at) {
+        if (n++ > LP_TEMPLATE_NESTING) return lp_lex_wrong(p, at, "nesting deeper than 128");
         lp_node *condition = parse_or(p);
-        lp_node *otherwise = take(p, NAME, "else") ? expression(p) : NULL;
+        lp_node *otherwise = lp_lex_take(p, NAME, "else") ? expression(p) : NULL;
         node = binary(p, LP_NODE_CONDITIONAL, at, condition, node);
         if (node) node->c = otherwise;
     }
@@ -653,9 +391,9 @@ static lp_node *expressions(parser *p, lp_node *(*item)(parser *))
 {
     size_t at = p->token.at;
     lp_node *first = item(p);
-    if (p->status || !is(p, OPERATOR, ",")) return first;
+    if (p->status || !lp_lex_is(p, OPERATOR, ",")) return first;
     lp_node **last = &first->next;
-    while (take(p, OPERATOR, ",")) {
+    while (lp_lex_take(p, OPERATOR, ",")) {
         if (p->token.kind == END_TAG) break;
         *last = item(p);
         if (p->status) return NULL;
@@ -672,23 +410,23 @@ static lp_node *body(parser *p, const char *const *ends, const char *opened, siz
 
 static void close_tag(parser *p)
 {
-    if (!p->status && p->token.kind != END_TAG) wrong(p, p->token.at, "the tag should end here");
+    if (!p->status && p->token.kind != END_TAG) lp_lex_wrong(p, p->token.at, "the tag should end here");
 }
 
 static lp_node *targets(parser *p)
 {
     lp_node *first = NULL, **last = &first;
-    bool bracket = take(p, OPERATOR, "(");
+    bool bracket = lp_lex_take(p, OPERATOR, "(");
     do {
         if (first && p->token.kind != NAME) break;
         lp_node *node = make(p, LP_NODE_NAME, p->token.at);
-        lp_string name = need_name(p);
+        lp_string name = lp_lex_name(p);
         if (!node || p->status) return NULL;
         node->string = name;
         *last = node;
         last = &node->next;
-    } while (take(p, OPERATOR, ","));
-    if (bracket) need(p, OPERATOR, ")");
+    } while (lp_lex_take(p, OPERATOR, ","));
+    if (bracket) lp_lex_need(p, OPERATOR, ")");
     return first;
 }
 
@@ -703,10 +441,10 @@ static lp_node *parse_if(parser *p, size_t at)
     /* elif is a loop, so that a long chain is not deep */
     lp_node *tail = node;
     tail->b = body(p, ends, "if", at);
-    for (int n = 0; is(p, NAME, "elif"); n++) {
+    for (int n = 0; lp_lex_is(p, NAME, "elif"); n++) {
         size_t here = p->token.at;
-        if (n > 1000) return wrong(p, here, "more than 1000 branches");
-        advance(p);
+        if (n > 1000) return lp_lex_wrong(p, here, "more than 1000 branches");
+        lp_lex_advance(p);
         lp_node *next = make(p, LP_NODE_IF, here);
         lp_node *other = expressions(p, expression);
         close_tag(p);
@@ -716,11 +454,11 @@ static lp_node *parse_if(parser *p, size_t at)
         tail->c = next;
         tail = next;
     }
-    if (take(p, NAME, "else")) {
+    if (lp_lex_take(p, NAME, "else")) {
         close_tag(p);
         tail->c = body(p, last, "if", at);
     }
-    need(p, NAME, "endif");
+    lp_lex_need(p, NAME, "endif");
     close_tag(p);
     leave(p);
     return node;
@@ -731,9 +469,9 @@ static lp_node *parse_for(parser *p, size_t at)
     static const char *const ends[] = {"else", "endfor", NULL}, *const last[] = {"endfor", NULL};
     lp_node *node = make(p, LP_NODE_FOR, at);
     lp_node *target = targets(p);
-    need(p, NAME, "in");
+    lp_lex_need(p, NAME, "in");
     lp_node *iterable = expressions(p, parse_or);
-    lp_node *condition = take(p, NAME, "if") ? expression(p) : NULL;
+    lp_node *condition = lp_lex_take(p, NAME, "if") ? expression(p) : NULL;
     close_tag(p);
     if (!node || p->status || !enter(p)) return NULL;
     node->e = target;
@@ -742,11 +480,11 @@ static lp_node *parse_for(parser *p, size_t at)
     p->loops++;
     node->b = body(p, ends, "for", at);
     p->loops--;
-    if (take(p, NAME, "else")) {
+    if (lp_lex_take(p, NAME, "else")) {
         close_tag(p);
         node->c = body(p, last, "for", at);
     }
-    need(p, NAME, "endfor");
+    lp_lex_need(p, NAME, "endfor");
     close_tag(p);
     leave(p);
     return node;
@@ -762,7 +500,7 @@ static lp_node *block(parser *p, const char *name, const char *end, size_t at)
     if (strcmp(name, "macro") == 0) p->loops = 0;
     lp_node *inner = body(p, ends, name, at);
     p->loops = loops;
-    need(p, NAME, end);
+    lp_lex_need(p, NAME, end);
     close_tag(p);
     leave(p);
     return inner;
@@ -771,13 +509,13 @@ static lp_node *block(parser *p, const char *name, const char *end, size_t at)
 static lp_node *parse_set(parser *p, size_t at)
 {
     lp_node *node = make(p, LP_NODE_SET, at), *target;
-    size_t next = p->token.kind == NAME ? skip_space(p, p->at) : p->n;
+    size_t next = p->token.kind == NAME ? lp_lex_skip_space(p, p->at) : p->n;
     if (next < p->n && p->text[next] == '.') {
         target = make(p, LP_NODE_ATTRIBUTE, p->token.at);
         lp_node *owner = make(p, LP_NODE_NAME, p->token.at);
-        lp_string name = need_name(p);
-        need(p, OPERATOR, ".");
-        lp_string attribute = need_name(p);
+        lp_string name = lp_lex_name(p);
+        lp_lex_need(p, OPERATOR, ".");
+        lp_string attribute = lp_lex_name(p);
         if (!target || !owner || p->status) return NULL;
         owner->string = name;
         target->a = owner;
@@ -787,12 +525,12 @@ static lp_node *parse_set(parser *p, size_t at)
     }
     if (!node || p->status) return NULL;
     node->e = target;
-    if (take(p, OPERATOR, "=")) {
+    if (lp_lex_take(p, OPERATOR, "=")) {
         node->a = expressions(p, expression);
         close_tag(p);
         return node;
     }
-    if (target->next) return wrong(p, at, "a block set has one target");
+    if (target->next) return lp_lex_wrong(p, at, "a block set has one target");
     node->kind = LP_NODE_BLOCK_SET;
     node->d = filters(p, make(p, LP_NODE_CAPTURED, at));
     node->b = block(p, "set", "endset", at);
@@ -802,8 +540,8 @@ static lp_node *parse_set(parser *p, size_t at)
 static lp_node *parameter(parser *p)
 {
     lp_node *node = make(p, LP_NODE_NAME, p->token.at);
-    lp_string name = need_name(p);
-    lp_node *value = take(p, OPERATOR, "=") ? expression(p) : NULL;
+    lp_string name = lp_lex_name(p);
+    lp_node *value = lp_lex_take(p, OPERATOR, "=") ? expression(p) : NULL;
     if (!node || p->status) return NULL;
     node->string = name;
     node->a = value;
@@ -813,8 +551,8 @@ static lp_node *parameter(parser *p)
 static lp_node *parse_macro(parser *p, size_t at)
 {
     lp_node *node = make(p, LP_NODE_MACRO, at);
-    lp_string name = need_name(p);
-    need(p, OPERATOR, "(");
+    lp_string name = lp_lex_name(p);
+    lp_lex_need(p, OPERATOR, "(");
     lp_node *parameters = items(p, ")", parameter);
     if (!node || p->status) return NULL;
     node->string = name;
@@ -843,7 +581,7 @@ static lp_node *parse_generation(parser *p, size_t at)
 
 static lp_node *parse_jump(parser *p, size_t at, lp_node_kind kind)
 {
-    if (!p->loops) return wrong(p, at, "not inside a loop");
+    if (!p->loops) return lp_lex_wrong(p, at, "not inside a loop");
     close_tag(p);
     return make(p, kind, at);
 }
@@ -862,11 +600,11 @@ static lp_node *statement(parser *p)
 {
     size_t at = p->token.at;
     for (size_t i = 0; i < sizeof statements / sizeof *statements; i++)
-        if (take(p, NAME, statements[i].name)) return statements[i].parse(p, at);
+        if (lp_lex_take(p, NAME, statements[i].name)) return statements[i].parse(p, at);
     char what[96];
     snprintf(what, sizeof what, "unknown or misplaced tag '%.*s'", (int)(p->token.text.n > 40 ? 40 : p->token.text.n),
              p->token.kind == NAME ? p->token.text.data : "");
-    return wrong(p, at, what);
+    return lp_lex_wrong(p, at, what);
 }
 
 /* Text up to the next tag, with the white space that the tag removes cut off. */
@@ -885,7 +623,7 @@ static lp_node *text_before(parser *p, size_t begin, size_t tag)
     } else if (block_tag && sign != '+') {
         size_t line = tag;
         while (line > begin && p->text[line - 1] != '\n') line--;
-        if ((line > begin || begin == 0 || p->text[begin - 1] == '\n') && skip_space(p, line) >= tag) end = line;
+        if ((line > begin || begin == 0 || p->text[begin - 1] == '\n') && lp_lex_skip_space(p, line) >= tag) end = line;
     }
     if (end == begin) return NULL;
     lp_node *node = make(p, LP_NODE_TEXT, begin);
@@ -898,14 +636,14 @@ static lp_node *text_before(parser *p, size_t begin, size_t tag)
 static void skip_comment(parser *p, size_t tag)
 {
     size_t at = tag + 2;
-    while (at < p->n && !starts(p, at, "#}")) at++;
+    while (at < p->n && !lp_lex_starts(p, at, "#}")) at++;
     if (at >= p->n) {
-        wrong(p, tag, "a comment that does not end");
+        lp_lex_wrong(p, tag, "a comment that does not end");
         return;
     }
     char before = at > tag + 2 ? p->text[at - 1] : 0;
     p->at = at + 2;
-    if (before == '-') p->at = skip_space(p, p->at);
+    if (before == '-') p->at = lp_lex_skip_space(p, p->at);
     else if (before != '+' && p->at < p->n && p->text[p->at] == '\n') p->at++;
 }
 
@@ -920,7 +658,7 @@ static void open_tag(parser *p, size_t tag, const char *end)
     p->open = 0;
     p->dot = false;
     p->token.kind = OPERATOR;
-    advance(p);
+    lp_lex_advance(p);
 }
 
 /* Statements up to one of the ends, whose name is then the current token; ends NULL: up to the end of the text. */
@@ -938,7 +676,7 @@ static lp_node *body(parser *p, const char *const *ends, const char *opened, siz
             p->at = p->n;
             char what[64];
             snprintf(what, sizeof what, "'%s' is never closed", opened);
-            if (ends) wrong(p, opened_at, what);
+            if (ends) lp_lex_wrong(p, opened_at, what);
             break;
         }
         lp_node *node = NULL;
@@ -953,7 +691,7 @@ static lp_node *body(parser *p, const char *const *ends, const char *opened, siz
         } else {
             open_tag(p, tag, "%}");
             for (int i = 0; ends && ends[i]; i++)
-                if (is(p, NAME, ends[i])) return first;
+                if (lp_lex_is(p, NAME, ends[i])) return first;
             node = statement(p);
         }
         if (node && !p->status) {
