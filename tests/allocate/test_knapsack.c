@@ -325,7 +325,7 @@ static problem random_problem(uint64_t *seed, int64_t n, int n_budgets, bool rea
             add(&p, i, loss, (int64_t)(card_next(seed) % 60), (int64_t)(card_next(seed) % 60), (int64_t)(card_next(seed) % 60));
         }
     }
-    for (int k = 0; k < n_budgets; k++) p.k.budget[k] = 12 * n + (int64_t)(card_next(seed) % (uint64_t)(20 * n));
+    for (int k = 0; k < n_budgets; k++) p.k.budget[k] = 18 * n + (int64_t)(card_next(seed) % (uint64_t)(20 * n));
     return p;
 }
 
