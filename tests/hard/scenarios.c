@@ -14,6 +14,7 @@
 #include "base/fail.h"
 #include "inject.h"
 #include "support/llama_file.h"
+#include "support/vocabulary_file.h"
 
 enum { MAX_CALLED = 512 };
 static const char *called[MAX_CALLED];
@@ -52,7 +53,8 @@ static void add_text(lp_sha256 *result, const char *s) { lp_sha256_add(result, s
 /* ---- files -------------------------------------------------------------------------------------------------------- */
 
 static char small[200], quantized[200], folder[200], stats_path[200], legacy[200], edited[200], text_path[200], out_path[200],
-    link_path[200], fresh_path[200], legacy_out[200];
+    link_path[200], fresh_path[200], legacy_out[200], spm_path[200],
+    bert_path[200];
 
 /* The small vocabulary has letters alone. */
 bool scenarios_edits_are_whole = true;
@@ -90,7 +92,8 @@ void scenarios_prepare(void)
         const char *name;
     } paths[] = {{small, "small.gguf"}, {quantized, "quantized.gguf"}, {folder, "folder"}, {stats_path, "stats.gguf"},
                  {legacy, "stats.dat"}, {edited, "edited.gguf"}, {text_path, "text.txt"}, {out_path, "out"}, {link_path, "link.gguf"},
-                 {fresh_path, SCENARIOS_FRESH}, {legacy_out, "out.dat"}};
+                 {fresh_path, SCENARIOS_FRESH}, {legacy_out, "out.dat"}, {spm_path, "spm.gguf"},
+                 {bert_path, "bert.gguf"}};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) snprintf(paths[i].path, 200, "%s", test_path(paths[i].name));
     uint32_t state = 12345;
     llama_write(small, &shape, lp_packing_by_name("f16"), coarse, &state, NULL);
@@ -112,6 +115,10 @@ void scenarios_prepare(void)
     FILE *f = fopen(text_path, "wb");
     assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
     fclose(f);
+    vocabulary_file spm = VOCABULARY_SPM, bert = VOCABULARY_BERT;
+    spm.name = "Phi-3 mini"; /* whose special tokens take spaces along */
+    vocabulary_write(spm_path, &spm);
+    vocabulary_write(bert_path, &bert);
     ok(lp_text_read(small, &image, &n_image));
     char command[500];
     snprintf(command, sizeof command, "ln -s out.gguf '%s'", link_path);
@@ -446,6 +453,34 @@ static lp_status tokenize(lp_sha256 *result)
     return s;
 }
 
+/* The other kinds of tokenizer, and texts that make their memory grow. */
+static lp_status tokenize_kinds(lp_sha256 *result)
+{
+    static char words[3000], odd[] = "the <s> the<|sys|> \t the \xff\xfe caf\xc3\xa9 \xe4\xb8\xad, quick";
+    const char *const paths[] = {spm_path, bert_path, small};
+    for (size_t i = 0; i + 1 < sizeof words; i++) words[i] = "thequickfoxs"[i % 12];
+    for (int i = 0; i < 3; i++) {
+        lp_gguf *g;
+        lp_tokenizer *t = NULL;
+        int32_t *ids;
+        size_t n;
+        lp_status s = lp_gguf_open(paths[i], &g);
+        if (s != LP_OK) return s;
+        s = lp_tokenizer_create(g, &t);
+        const char *const texts[] = {words, i < 2 ? odd : "the"};
+        for (int k = 0; k < 2 && s == LP_OK; k++) {
+            s = lp_tokenizer_encode(t, texts[k], strlen(texts[k]), true, true, &ids, &n);
+            if (s != LP_OK) break;
+            lp_sha256_add(result, ids, n * sizeof *ids);
+            free(ids);
+        }
+        lp_tokenizer_free(t);
+        lp_gguf_close(g);
+        if (s != LP_OK) return s;
+    }
+    return LP_OK;
+}
+
 static const lp_chat_message messages[] = {{"system", " be brief ", 10}, {"user", "what is this", 12}, {"none", "x", 1}};
 static const char variables[] = "{\"extra\": {\"list\": [3, 1, 2, 1, \"\\u00e9\"]}, \"messages\": [{\"role\": \"user\", \"content\": \"a b c\"}]}";
 static const char plain_variables[] = "{\"extra\": {\"list\": [3, 1, 2, 1]}}";
@@ -735,6 +770,7 @@ const scenario scenarios[] = {
     {"open models", open_models, true, false},
     {"run a session", run_session, false, false},
     {"tokenize", tokenize, false, false},
+    {"tokenize with every kind", tokenize_kinds, false, false},
     {"render a chat template", render, false, false},
     {"encode a chat", encode_chat, false, false},
     {"calibrate", calibrate, true, false},
