@@ -260,11 +260,13 @@ size_t lp_exec_scratch_bytes(const lp_graph *graph, int64_t n_context)
     return (most + 63) & ~(size_t)63;
 }
 
+static int32_t end_op(const lp_exec *x) { return x->end_op ? x->end_op : x->graph->n_ops; }
+
 static void run_stages(void *context, int thread, int n_threads)
 {
     const lp_exec *x = context;
-    int32_t stage = 0;
-    for (int32_t i = 0; i < x->graph->n_ops; i++) {
+    int32_t end = end_op(x), stage = x->first_op < end ? x->graph->op[x->first_op].stage : 0;
+    for (int32_t i = x->first_op; i < end; i++) {
         const lp_op *op = &x->graph->op[i];
         if (op->stage != stage) {
             if (n_threads > 1) lp_pool_barrier(x->pool);
@@ -297,7 +299,7 @@ void lp_exec_run(lp_exec *exec)
         lp_pool_run(exec->pool, run_stages, exec);
         return;
     }
-    for (int32_t i = 0; i < exec->graph->n_ops; i++) {
+    for (int32_t i = exec->first_op; i < end_op(exec); i++) {
         one_op o = {exec, &exec->graph->op[i]};
         watch(exec, exec->before, o.op, o.op->in[0]);
         lp_pool_run(exec->pool, run_one, &o);

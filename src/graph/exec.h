@@ -32,6 +32,8 @@ typedef struct lp_exec {
     const int32_t *token, *sequence, *position; /* [n_tokens] */
     const int32_t *wanted;       /* [n_wanted]: index of the token of each row of logits */
 
+    int32_t first_op, end_op;    /* only these ops run: [first_op, end_op); end_op 0: to the end */
+
     /* Watchers: NULL: none. With one, ops run one by one. */
     lp_value_watcher before, after;
     void *watch_context;
