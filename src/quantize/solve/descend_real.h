@@ -6,6 +6,8 @@ static void NAME(start_gradient)(const lp_descent *x, lp_tile_rows *rows)
 {
     lanes d[LP_SWEEP_COLS];
     const lanes *w = rows->w, *q = rows->q;
+    if (rows->y) memcpy(rows->s, rows->y, (size_t)x->k * sizeof *d);
+    else memset(rows->s, 0, (size_t)x->k * sizeof *d);
     for (int64_t first = 0; first < x->k; first += LP_SWEEP_COLS) {
         int64_t last = x->k - first < LP_SWEEP_COLS ? x->k : first + LP_SWEEP_COLS;
         for (int64_t j = first; j < last; j++)

@@ -228,9 +228,32 @@ static lp_status NAME(sweep_fixed)(const lp_sweep *sweep, const lp_coder *coder,
     return LP_OK;
 }
 
+/* Aims at W z where the columns read x: with y = W E[(z - x) x^T] the best weights are W + y H^-1, and the error that a row starts
+ * with is y R^-T: s R^T = y. */
+static void NAME(align)(const lp_sweep *sweep, lp_tile_rows *rows)
+{
+    int64_t k = sweep->k;
+    const REAL *r = sweep->r;
+    lanes *s = rows->s, *y = rows->y;
+    memset(y, 0, (size_t)k * sizeof *y);
+    for (int64_t first = 0; first < k; first += LP_SWEEP_COLS) {
+        int64_t last = k - first < LP_SWEEP_COLS ? k : first + LP_SWEEP_COLS;
+        NAME(feed)(sweep->cross, k, (const lanes *)rows->w + first, first, last, 0, k, y);
+    }
+    for (int64_t i = k - 1; i >= 0; i--) {
+        const REAL *restrict row = r + i * k, over = (REAL)1 / row[i];
+        lanes sum;
+        memcpy(sum, y[sweep->order[i]], sizeof sum);
+        for (int64_t j = i + 1; j < k; j++)
+            for (int l = 0; l < LP_TILE; l++) sum[l] -= s[j][l] * row[j];
+        for (int l = 0; l < LP_TILE; l++) s[i][l] = sum[l] * over;
+    }
+}
+
 static lp_status NAME(sweep_rows)(const lp_sweep *sweep, const lp_coder *coder, lp_tile_rows *rows)
 {
     for (int l = 0; l < LP_TILE; l++) rows->loss[l] = 0.0;
+    if (sweep->cross) NAME(align)(sweep, rows);
     return sweep->fixed || sweep->given ? NAME(sweep_fixed)(sweep, coder, rows) : NAME(sweep_in_order)(sweep, coder, rows);
 }
 
