@@ -5,7 +5,7 @@
 #include "cli.h"
 
 typedef struct cli_allocate {
-    const char *size, *calibration, *sensitivities, *candidates, *report;
+    const char *size, *sensitivities, *candidates, *report;
     double bpw, milliseconds;
     int64_t n_context, n_windows, n_rounds;
 } cli_allocate;
@@ -16,17 +16,15 @@ typedef struct cli_allocate {
      "instead of --format: the best file of at most this size, every tensor in the format that measurements choose: 18MB "     \
      "(10^6 bytes), 4.7G (2^30), 4.5bpw (bits per weight of the whole file)"},                                                 \
     {"bpw", 0, CLI_REAL, (offset_) + offsetof(cli_allocate, bpw), "B", 0.1, 64, NULL, "the same as --size Bbpw"},             \
-    {"calibration", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, calibration), "TEXT", 0, 0, NULL,                         \
-     "with --size: the text that losses are measured on; a model's own kind of text, not the one it is evaluated on"},         \
     {"sensitivities", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, sensitivities), "FILE", 0, 0, NULL,                     \
      "with --size: measured losses are kept in this file (JSON) and used again; those of another model or text are refused"},  \
     {"candidates", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, candidates), "LIST", 0, 0, NULL,                           \
      "with --size: the formats to choose from, between commas; default: those of GGUF that come near the size"},               \
-    {"context", 0, CLI_INTEGER, (offset_) + offsetof(cli_allocate, n_context), "N", 2, 2147483647, NULL,                      \
+    {"sensitivity-context", 0, CLI_INTEGER, (offset_) + offsetof(cli_allocate, n_context), "N", 2, 2147483647, NULL,                      \
      "with --size: tokens per window of the text; default 512"},                                                               \
-    {"windows", 0, CLI_INTEGER, (offset_) + offsetof(cli_allocate, n_windows), "N", 1, 2147483647, NULL,                      \
+    {"sensitivity-windows", 0, CLI_INTEGER, (offset_) + offsetof(cli_allocate, n_windows), "N", 1, 2147483647, NULL,                      \
      "with --size: windows, spread evenly over the text; default 8"},                                                          \
-    {"rounds", 0, CLI_INTEGER, (offset_) + offsetof(cli_allocate, n_rounds), "N", 0, 100, NULL,                               \
+    {"sensitivity-rounds", 0, CLI_INTEGER, (offset_) + offsetof(cli_allocate, n_rounds), "N", 0, 100, NULL,                               \
      "with --size: most corrections around the solution; default: until none helps"}
 
 /* Whether a size is asked for. */

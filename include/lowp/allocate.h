@@ -95,7 +95,7 @@ typedef struct lp_tensor_class {
 /* The table of sensitivities, with where it comes from. */
 typedef struct lp_sensitivity {
     char model_sha256[65], text_sha256[65], stats_sha256[65]; /* stats: "" if none were used */
-    char recipe[64];
+    char recipe[512];
     int64_t n_context, n_windows, n_predictions;
     lp_tensor_class *class_list; /* [n_classes] tensors that a choice can be made for, in directory order */
     int64_t n_classes;

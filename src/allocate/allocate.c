@@ -18,6 +18,7 @@
 #include "measure/windows.h"
 #include "quantize/glob.h"
 #include "quantize/plan.h"
+#include "quantize/recipe.h"
 
 enum {
     MOST_ROUNDS = 6,
@@ -140,7 +141,9 @@ static void set_provenance(allocator *a, const char *text, size_t n_text)
     hash_model(lp_model_gguf(a->model), t->model_sha256);
     hash_text(text, n_text, t->text_sha256);
     if (q->stats) strncpy(t->stats_sha256, lp_stats_sha256(q->stats), sizeof t->stats_sha256 - 1);
-    strncpy(t->recipe, q->search == LP_SEARCH_RTN ? "rtn" : "reference", sizeof t->recipe - 1);
+    lp_recipe recipe;
+    if (q->recipe && lp_recipe_parse(q->recipe, &recipe) == LP_OK) lp_recipe_print(&recipe, t->recipe, sizeof t->recipe);
+    else strncpy(t->recipe, q->search == LP_SEARCH_RTN ? "rtn" : "reference", sizeof t->recipe - 1);
     t->n_context = lp_harness_context(a->harness);
     t->n_windows = lp_harness_windows(a->harness);
     t->n_predictions = lp_harness_predictions(a->harness);
@@ -548,7 +551,14 @@ lp_status lp_allocate(const lp_model *model, const char *text, size_t n_text, co
 {
     double start = lp_seconds();
     memset(result, 0, sizeof *result);
-    allocator a = {.model = model, .o = options, .progress = progress};
+    lp_allocate_options settled = *options;
+    allocator a = {.model = model, .o = &settled, .progress = progress};
+    lp_recipe recipe;
+    LP_TRY(lp_recipe_parse(options->quantize.recipe, &recipe));
+    if (options->quantize.recipe) settled.quantize.search = recipe.search;
+    settled.quantize.model = model;
+    settled.quantize.calibration = text;
+    settled.quantize.n_calibration = n_text;
     lp_status status = begin(&a, text, n_text);
     int64_t n = status == LP_OK ? a.table->n_classes : 0;
     int *choice = calloc((size_t)n + 1, sizeof *choice), *single = calloc((size_t)n + 1, sizeof *single);

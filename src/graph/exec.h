@@ -32,8 +32,6 @@ typedef struct lp_exec {
     const int32_t *token, *sequence, *position; /* [n_tokens] */
     const int32_t *wanted;       /* [n_wanted]: index of the token of each row of logits */
 
-    int32_t first_op, end_op;    /* only these ops run: [first_op, end_op); end_op 0: to the end */
-
     /* Watchers: NULL: none. With one, ops run one by one. */
     lp_value_watcher before, after;
     void *watch_context;
@@ -44,5 +42,8 @@ size_t lp_exec_scratch_bytes(const lp_graph *graph, int64_t n_context);
 
 /* Runs all ops. No allocation, no lock but the pool's barrier. */
 void lp_exec_run(lp_exec *exec);
+
+/* Runs the ops [first, last) alone: what they read and others made lies in the arena already. */
+void lp_exec_run_ops(lp_exec *exec, int32_t first, int32_t last);
 
 #endif

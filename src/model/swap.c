@@ -144,8 +144,5 @@ void lp_session_run_ops(lp_session *s, int32_t first, int32_t end)
 {
     if (end < 0) end = s->graph.n_ops;
     if (first >= end) return;
-    s->exec.first_op = first;
-    s->exec.end_op = end;
-    lp_exec_run(&s->exec);
-    s->exec.first_op = s->exec.end_op = 0;
+    lp_exec_run_ops(&s->exec, first, end);
 }
