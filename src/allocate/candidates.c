@@ -23,7 +23,7 @@ static const struct {
 enum { N_USUAL = sizeof usual / sizeof usual[0] };
 
 /* Beyond these multiples of the budget's bits per weight no tensor of a good choice is found. */
-static const double LEAST_BITS = 0.4, MOST_BITS = 2.3;
+static const double LEAST_BITS = 0.5, MOST_BITS = 2;
 
 static bool has_narrow_rows(const lp_gguf *gguf)
 {
