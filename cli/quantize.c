@@ -330,7 +330,8 @@ static const cli_option options_table[] = {
      "how codes are chosen: stages such as 'gptq(damp=0.01)+descend', or a method ('lowp methods' lists both); default: the format's "
      "reference search"},
     {"calibration", 0, CLI_TEXT, offsetof(quantize_options, calibration), "TEXT", 0, 0, NULL,
-     "text that the recipe's statistics and the losses of --size are measured on, of the kind that the model is used for: a file, '-' or embedded-calibration"},
+     "text that a recipe's statistics, and with --size the losses, are measured on: a file, '-' or embedded-calibration; of the model's "
+     "own kind, but not the one that it is evaluated on"},
     {"calibration-windows", 0, CLI_INTEGER, offsetof(quantize_options, calibration_windows), "N", 1, 2147483647, NULL,
      "only its first N windows; default: all of it"},
     {"calibration-context", 0, CLI_INTEGER, offsetof(quantize_options, calibration_context), "N", 2, 2147483647, NULL,
