@@ -79,7 +79,7 @@ lp_status cli_allocate_run(const cli_common *common, const cli_allocate *options
                            lp_allocation *result)
 {
     lp_allocate_options o = {.scratch = output, .table = options->sensitivities, .milliseconds = options->milliseconds,
-                             .n_rounds = (int)options->n_rounds};
+                             .n_rounds = (int)options->n_rounds, .n_anchors = (int)options->n_anchors};
     const char **formats = NULL;
     char *names = NULL;
     lp_stats *stats = NULL;

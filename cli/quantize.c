@@ -342,7 +342,7 @@ static const cli_option options_table[] = {
     {0},
 };
 
-static const quantize_options defaults = {.allocate = {.n_rounds = -1}};
+static const quantize_options defaults = {.allocate = {.n_rounds = -1, .n_anchors = 3}};
 
 const cli_verb cli_quantize = {
     .name = "quantize",
