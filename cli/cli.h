@@ -61,7 +61,7 @@ typedef struct cli_verb {
     lp_status (*run)(const void *options);
 } cli_verb;
 
-extern const cli_verb cli_info, cli_formats, cli_quantize, cli_calibrate, cli_eval, cli_compare, cli_run, cli_tokenize,
+extern const cli_verb cli_info, cli_formats, cli_cast, cli_quantize, cli_calibrate, cli_eval, cli_compare, cli_run, cli_tokenize,
     cli_verify, cli_bench, cli_convert, cli_diff, cli_edit;
 
 /* Fills options (a copy of the defaults) from the arguments behind the verb. Errors: LP_USAGE naming the option. */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_verb *const verbs[] = {&cli_info,    &cli_formats, &cli_quantize, &cli_calibrate, &cli_eval,
+static const cli_verb *const verbs[] = {&cli_info,    &cli_formats, &cli_cast,     &cli_quantize, &cli_calibrate, &cli_eval,
                                         &cli_compare, &cli_run,     &cli_tokenize, &cli_verify,    &cli_convert,
                                         &cli_diff,    &cli_edit,    &cli_bench};
 enum { N_VERBS = sizeof verbs / sizeof *verbs };
