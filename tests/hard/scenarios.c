@@ -53,8 +53,7 @@ static void add_text(lp_sha256 *result, const char *s) { lp_sha256_add(result, s
 /* ---- files -------------------------------------------------------------------------------------------------------- */
 
 static char small[200], quantized[200], folder[200], stats_path[200], legacy[200], edited[200], text_path[200], out_path[200],
-    link_path[200], fresh_path[200], legacy_out[200], spm_path[200],
-    bert_path[200];
+    table_path[200], link_path[200], fresh_path[200], legacy_out[200], spm_path[200], bert_path[200];
 
 /* The small vocabulary has letters alone. */
 bool scenarios_edits_are_whole = true;
@@ -91,7 +90,7 @@ void scenarios_prepare(void)
         char *path;
         const char *name;
     } paths[] = {{small, "small.gguf"}, {quantized, "quantized.gguf"}, {folder, "folder"}, {stats_path, "stats.gguf"},
-                 {legacy, "stats.dat"}, {edited, "edited.gguf"}, {text_path, "text.txt"}, {out_path, "out"}, {link_path, "link.gguf"},
+                 {legacy, "stats.dat"}, {edited, "edited.gguf"}, {text_path, "text.txt"}, {out_path, "out"}, {table_path, "sensitivities.json"}, {link_path, "link.gguf"},
                  {fresh_path, SCENARIOS_FRESH}, {legacy_out, "out.dat"}, {spm_path, "spm.gguf"},
                  {bert_path, "bert.gguf"}};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) snprintf(paths[i].path, 200, "%s", test_path(paths[i].name));
@@ -207,6 +206,7 @@ static lp_status write_gguf(lp_sha256 *result)
     THEN(s, CALL(lp_gguf_writer_set_i32s)(w, "a.i32s", ints, 3));
     static const float two_floats[2] = {0.5f, -1};
     THEN(s, CALL(lp_gguf_writer_set_f32s)(w, "test.f32s", two_floats, 2));
+    THEN(s, CALL(lp_gguf_writer_set_u8s)(w, "test.u8s", (const uint8_t *)"abc", 3));
     THEN(s, CALL(lp_gguf_writer_add_tensor)(w, "t", 1, (int64_t[]){4}, f32));
     if (s == LP_OK) ADD_VALUE(result, CALL(lp_gguf_writer_size)(w));
     THEN(s, CALL(lp_gguf_writer_begin_data)(w));
@@ -635,28 +635,26 @@ static lp_status knapsack(lp_sha256 *result)
 static lp_status allocate(lp_sha256 *result)
 {
     static const char *const candidates[] = {"q4_0", "q8_0"};
-    static const char table_path[] = "sensitivities.json", copy_path[] = "copy.json";
     lp_model *m;
     lp_allocation a;
     lp_sensitivity *table = NULL;
     lp_status s = lp_model_open(small, &m);
     if (s != LP_OK) return s;
-    remove(table_path);
     const lp_allocate_options options = {.n_bytes = lp_gguf_size(lp_model_gguf(m)) / 2,
                                          .formats = candidates,
                                          .n_formats = 2,
                                          .sensitivity = {.n_context = 16, .n_windows = 1},
                                          .scratch = out_path,
-                                         .table = table_path,
                                          .n_rounds = 1};
     s = CALL(lp_allocate)(m, text, strlen(text), &options, NULL, &a);
     if (s == LP_OK) {
         ADD_VALUE(result, a.n_bytes);
         ADD_VALUE(result, a.joint.kl);
+        s = CALL(lp_sensitivity_write)(a.table, table_path);
         CALL(lp_allocation_free)(&a);
     }
     THEN(s, CALL(lp_sensitivity_read)(table_path, &table));
-    THEN(s, CALL(lp_sensitivity_write)(table, copy_path));
+    if (s == LP_OK) add_file(result, table_path);
     CALL(lp_sensitivity_free)(table);
     lp_model_close(m);
     return s;
