@@ -1,4 +1,5 @@
 /* lowp quantize: a smaller file of the same model. */
+#include "allocate.h"
 #include "cli.h"
 
 #include <stdlib.h>
@@ -9,12 +10,13 @@ typedef struct quantize_options {
     const char *output, *format, *stats, *recipe, *calibration;
     int64_t calibration_context, calibration_windows;
     cli_list rules;
+    cli_allocate allocate;
 } quantize_options;
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
 static void print_json(const quantize_options *options, const lp_gguf *source, const char *format,
-                       const lp_quantize_result *r)
+                       const lp_quantize_result *r, const lp_allocation *allocation)
 {
     cli_json json;
     cli_json_begin(&json, "quantize");
@@ -34,6 +36,7 @@ static void print_json(const quantize_options *options, const lp_gguf *source, c
     cli_json_unsigned(&json, "peak_bytes", r->peak_bytes);
     cli_json_text(&json, "sha256", r->sha256[0] ? r->sha256 : NULL);
     cli_json_bool(&json, "requantized", r->requantized);
+    if (allocation) cli_allocate_json(&json, allocation);
     cli_json_array(&json, "tensors");
     for (int64_t i = 0; i < r->n_rows; i++) {
         const lp_quantize_row *row = &r->rows[i];
@@ -136,7 +139,8 @@ static void print_every_tensor(FILE *out, const lp_quantize_result *r, bool dry_
     cli_table_print(table, out);
 }
 
-static void print_human(const quantize_options *options, const lp_gguf *source, const lp_quantize_result *r)
+static void print_human(const quantize_options *options, const lp_gguf *source, const lp_quantize_result *r,
+                        const lp_allocation *allocation)
 {
     FILE *out = cli_out();
     bool dry_run = options->common.dry_run;
@@ -152,7 +156,8 @@ static void print_human(const quantize_options *options, const lp_gguf *source, 
                 cli_bytes(r->peak_bytes).text);
         if (options->common.verbose) fprintf(out, "sha256           %s\n", r->sha256);
     }
-    fputc('\n', out);
+    if (allocation) cli_allocate_print(out, allocation);
+    else fputc('\n', out);
     if (options->common.verbose)
         print_every_tensor(out, r, dry_run);
     else
@@ -199,23 +204,36 @@ static void warn_requantize(const quantize_options *options, const lp_gguf *sour
     }
 }
 
-static lp_status quantize(const quantize_options *options, const lp_gguf *source, lp_quantize_options *q)
+static lp_status write_and_print(const quantize_options *options, const lp_gguf *source, const lp_quantize_options *q,
+                                 const lp_allocation *allocation)
+{
+    lp_quantize_result result = {0};
+    cli_progress progress;
+    cli_progress_begin(&progress, &options->common);
+    lp_status status = lp_quantize(source, options->output, q, &progress.progress, &result);
+    cli_progress_end(&progress);
+    if (status) return status;
+    const char *format = q->mixture ? lp_mixture_name(q->mixture) : allocation ? NULL : q->packing->name;
+    if (options->common.json) print_json(options, source, format, &result, allocation);
+    else print_human(options, source, &result, allocation);
+    lp_quantize_result_free(&result);
+    return LP_OK;
+}
+
+static lp_status quantize(const quantize_options *options, const lp_gguf *source, const lp_quantize_options *given)
 {
     lp_pool *pool;
     lp_status status = cli_pool(&options->common, &pool);
     if (status) return status;
+    lp_quantize_options chosen_options = *given, *q = &chosen_options;
     q->pool = pool;
-    lp_quantize_result result = {0};
-    cli_progress progress;
+    lp_allocation allocation = {0};
+    bool chosen = cli_allocate_wanted(&options->allocate);
     warn_requantize(options, source);
-    cli_progress_begin(&progress, &options->common);
-    status = lp_quantize(source, options->output, q, &progress.progress, &result);
-    cli_progress_end(&progress);
-    if (!status && options->common.json)
-        print_json(options, source, q->mixture ? lp_mixture_name(q->mixture) : q->packing->name, &result);
-    else if (!status)
-        print_human(options, source, &result);
-    if (!status) lp_quantize_result_free(&result);
+    if (chosen) status = cli_allocate_run(&options->common, &options->allocate, options->calibration, options->output, q, &allocation);
+    if (!status) status = write_and_print(options, source, q, chosen ? &allocation : NULL);
+    if (q->stats != given->stats) lp_stats_free((lp_stats *)(uintptr_t)q->stats); /* made by the way */
+    if (chosen && !status) lp_allocation_free(&allocation);
     lp_pool_destroy(pool);
     return status;
 }
@@ -223,10 +241,15 @@ static lp_status quantize(const quantize_options *options, const lp_gguf *source
 static lp_status check_options(const quantize_options *options, lp_quantize_options *q)
 {
     if (!options->output) return cli_fail(LP_USAGE, NULL, "-o OUT is missing");
-    if (!options->format)
-        return cli_fail(LP_USAGE, "q4_k is a good first choice; 'lowp formats' lists the others", "--format F is missing");
-    q->mixture = lp_mixture_by_name(options->format);
     lp_status status = LP_OK;
+    if (cli_allocate_wanted(&options->allocate)) {
+        if (options->format) return cli_fail(LP_USAGE, NULL, "--format and --size exclude each other");
+        if (!options->common.dry_run) status = cli_check_output(options->output, options->common.force);
+        return status;
+    }
+    if (!options->format)
+        return cli_fail(LP_USAGE, "q4_k is a good first choice; 'lowp formats' lists the others", "--format F or --size S is missing");
+    q->mixture = lp_mixture_by_name(options->format);
     if (q->mixture) q->packing = lp_mixture_base(q->mixture);
     else status = cli_writable_format(options->format, "--format", &q->packing);
     if (!status && !options->common.dry_run) status = cli_check_output(options->output, options->common.force);
@@ -245,7 +268,7 @@ static lp_status open_source(const quantize_options *options, lp_quantize_option
 {
     bool calibrated;
     lp_status status = lp_recipe_check(options->recipe, &calibrated);
-    if (!status && options->calibration && !calibrated)
+    if (!status && options->calibration && !calibrated && !cli_allocate_wanted(&options->allocate))
         return cli_fail(LP_USAGE, "for example: --recipe gptq", "--calibration: this recipe uses no calibration text");
     if (!status && calibrated && !options->calibration)
         return cli_fail(LP_USAGE, "'--calibration embedded-calibration' takes one that is inside the program",
@@ -301,21 +324,23 @@ static const cli_option options_table[] = {
      "how codes are chosen: stages such as 'gptq(damp=0.01)+descend', or a method ('lowp methods' lists both); default: the format's "
      "reference search"},
     {"calibration", 0, CLI_TEXT, offsetof(quantize_options, calibration), "TEXT", 0, 0, NULL,
-     "text that the recipe's statistics are measured on: a file, '-' or embedded-calibration"},
+     "text that a recipe's statistics, or with --size the losses, are measured on: a file, '-' or embedded-calibration; of the model's "
+     "own kind, but not the one that it is evaluated on"},
     {"calibration-windows", 0, CLI_INTEGER, offsetof(quantize_options, calibration_windows), "N", 1, 2147483647, NULL,
      "only its first N windows; default: all of it"},
     {"calibration-context", 0, CLI_INTEGER, offsetof(quantize_options, calibration_context), "N", 2, 2147483647, NULL,
      "tokens per window; default 512"},
     {"tensor", 0, CLI_LIST, offsetof(quantize_options, rules), "GLOB=F", 0, 0, NULL,
      "another format for the tensors whose name matches (* and ?); may be repeated, the first match counts"},
+    CLI_ALLOCATE_OPTIONS(offsetof(quantize_options, allocate)),
     {0},
 };
 
-static const quantize_options defaults = {0};
+static const quantize_options defaults = {.allocate = {.n_rounds = -1}};
 
 const cli_verb cli_quantize = {
     .name = "quantize",
-    .usage = "MODEL -o OUT --format F [options]",
+    .usage = "MODEL -o OUT (--format F | --size S) [options]",
     .summary = "write a smaller model: fewer bits for every matrix",
     .details = "Norms and other one-dimensional tensors stay F32. A row whose length is no multiple of the format's "
                "block gets a fallback format, which is reported. The same source and options give the same bytes, "
@@ -326,7 +351,8 @@ const cli_verb cli_quantize = {
                 "lowp calibrate embedded --text embedded-calibration -o stats.gguf --windows 8\n"
                 "lowp quantize embedded -o better.gguf --format q3_k --stats stats.gguf\n"
                 "lowp quantize embedded -o best.gguf --format q3_k --recipe gptq --calibration embedded-calibration --calibration-windows 8\n"
-                "lowp quantize embedded -o none.gguf --format q2_k --dry-run\n",
+                "lowp quantize embedded -o none.gguf --format q2_k --dry-run\n"
+                "lowp quantize embedded -o best.gguf --size 4.5bpw --candidates q3_k,q4_k,q5_k,q6_k --windows 1\n",
     .options = {options_table},
     .options_size = sizeof defaults,
     .defaults = &defaults,

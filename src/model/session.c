@@ -13,6 +13,7 @@
 #include "base/fail.h"
 #include "model/model.h"
 #include "model/session_parts.h"
+#include "model/swap.h"
 
 static const int64_t DEFAULT_BATCH = 512;
 

@@ -105,6 +105,7 @@ static void decode_part(void *context, int thread, int n_threads)
 /* The solver of a group is made when its first weight needs it. */
 typedef struct shared {
     const lp_moments *moments;
+    lp_solve_options options;
     lp_solver solver;
     bool made;
     float *importance; /* [k] mean squares */
@@ -127,7 +128,7 @@ static lp_status solve_weight(run *r, shared *s, int64_t index, uint8_t *bytes)
     lp_codec codec;
     double loss;
     if (r->recipe->solves && s->moments && lp_codec_create(row->packing, &codec)) {
-        if (!s->made) LP_TRY(lp_solver_create(&r->recipe->solve, s->moments, r->options->pool, &s->solver));
+        if (!s->made) LP_TRY(lp_solver_create(&s->options, s->moments, r->options->pool, &s->solver));
         s->made = true;
         row->method = s->solver.factor.failed ? "to nearest: the moments are not positive definite"
                       : r->recipe->solve.feedback ? "gptq" : "clip";
@@ -150,7 +151,8 @@ static lp_status solve_weight(run *r, shared *s, int64_t index, uint8_t *bytes)
 static lp_status solve_group(void *context, const lp_driver_group *group, float *const *value)
 {
     run *r = context;
-    shared s = {.moments = group->moments};
+    shared s = {.moments = group->moments, .options = r->recipe->solve};
+    if (group->layer < 0 && strcmp(group->weight[0]->name, "token_embd.weight") == 0) s.options.damp = r->recipe->damp_tied;
     lp_status status = LP_OK;
     for (int i = 0; i < group->n_weights && status == LP_OK; i++) {
         const lp_tensor *tensor = group->weight[i];

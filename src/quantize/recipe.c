@@ -34,7 +34,7 @@ static const char *const prefixes[] = {"float", "layer", "group", NULL};
 static const struct stage {
     const char *name;
     int phase;                 /* stages stand in ascending order */
-    parameter parameter[10];
+    parameter parameter[12];
 } stages[] = {
     [STAGE_REFERENCE] = {"reference", 0, {{0}}},
     [STAGE_RTN] = {"rtn", 0, {{0}}},
@@ -46,6 +46,7 @@ static const struct stage {
                                 {"rounds", VALUE_WHOLE, SOLVE(rounds), 1, 16, NULL},
                                 {"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes}}},
     [STAGE_GPTQ] = {"gptq", 2, {{"damp", VALUE_REAL, SOLVE(damp), 0, 10, NULL},
+                                {"damp_tied", VALUE_REAL, offsetof(lp_recipe, damp_tied), 0, 1000, NULL},
                                 {"order", VALUE_CHOICE, SOLVE(by_energy), 0, 0, orders},
                                 {"groups", VALUE_CHOICE, SOLVE(fixed), 0, 0, groups},
                                 {"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes},
@@ -85,6 +86,7 @@ static void begin_stage(stage_id id, lp_recipe *r)
         r->calibrated = r->solves = r->solve.feedback = true;
         r->prefix = LP_PREFIX_GROUP;
         r->solve.damp = 0.01;
+        r->damp_tied = 1.0;
         r->solve.rounds = 1;
         break;
     case STAGE_DESCEND:

@@ -16,6 +16,8 @@ typedef struct lp_recipe {
     bool solves;              /* columns are rounded by the solver; otherwise the reference search, with measured importance */
     int prefix;               /* lp_prefix */
     lp_solve_options solve;
+    double damp_tied;         /* instead of solve.damp for a matrix that is embedding and output head at once: its rows are added
+                               * to the residual stream too, where every channel counts */
     int transform;            /* lp_transform_kind */
     double alpha;             /* SMOOTH */
     int grid;                 /* AWQ: trials */

@@ -119,7 +119,7 @@ static void where_keys_are_absent_the_kinds_own_ids_count(void **state)
 static void phi_3_is_known_by_its_name_alone(void **state)
 {
     (void)state;
-    static const char *const names[] = {"Phi-3 mini", "my PHI3", "phi-2", "a name of more than sixty-three characters, of which phi-3 is not a part"};
+    static const char *const names[] = {"Phi-3 mini", "my PHI3", "phi-2", "a name of more than sixty-three characters, the first of which are not phi-3"};
     for (int i = 0; i < 4; i++) {
         vocabulary_file v = VOCABULARY_SPM;
         v.name = names[i];
@@ -132,7 +132,7 @@ static void phi_3_is_known_by_its_name_alone(void **state)
     vocabulary_file v = VOCABULARY_SPM;
     v.extra = (lp_gguf_key){{"general.name", 12}, LP_GGUF_U32, LP_GGUF_U32, 1, number, 4};
     lp_tokenizer *t = loaded(&v);
-    assert_null(t->takes_space);
+    assert_null(t->flags);
     lp_tokenizer_free(t);
 }
 
@@ -336,11 +336,14 @@ static void utf8_is_well_formed_by_its_definition(void **state)
 static void streams_hold_back_just_what_can_become_a_character(void **state)
 {
     (void)state;
-    for (int a = 0x80; a < 256; a++)
-        for (int b = 0; b < 257; b++)
-            for (int c = 0; c < 257; c += c < 0x7e ? 63 : 1) {
-                const uint8_t p[4] = {(uint8_t)a, (uint8_t)b, (uint8_t)c, 0x80};
-                size_t n = b == 256 ? 1 : c == 256 ? 2 : 3;
+    static const int bytes[] = {0x00, 0x7f, 0x80, 0x8f, 0x90, 0x9f, 0xa0, 0xbf, 0xc0, 0xc1, 0xc2, 0xdf, 0xe0, 0xe1, 0xec, 0xed, 0xee, 0xef,
+                                0xf0, 0xf1, 0xf3, 0xf4, 0xf5, 0xff, 256}; /* the borders of what may follow what; 256: nothing */
+    enum { N = sizeof bytes / sizeof *bytes };
+    for (int a = 0; a < N - 1; a++)
+        for (int b = 0; b < N; b++)
+            for (int c = 0; c < N; c++) {
+                const uint8_t p[4] = {(uint8_t)bytes[a], (uint8_t)bytes[b], (uint8_t)bytes[c], 0x80};
+                size_t n = bytes[b] == 256 ? 1 : bytes[c] == 256 ? 2 : 3;
                 lp_utf8_stream stream = {{0}, 0};
                 char out[8];
                 size_t shown = lp_utf8_stream_push(&stream, (const char *)p, n, out), tail = 0;

@@ -1,6 +1,7 @@
 /* Coordinate descent for one type; included by sweep.c behind sweep_real.h. */
 
 #define lanes NAME(lanes)
+#define vector NAME(vector)
 
 static void NAME(start_gradient)(const lp_descent *x, lp_tile_rows *rows)
 {
@@ -20,8 +21,8 @@ static void NAME(start_gradient)(const lp_descent *x, lp_tile_rows *rows)
 static inline void NAME(take_change)(const lp_descent *x, int64_t j, const REAL *restrict change, lanes *restrict g)
 {
     const REAL *restrict h = x->h + j * x->k;
-    for (int64_t i = 0; i < x->k; i++)
-        for (int l = 0; l < LP_TILE; l++) g[i][l] -= change[l] * h[i];
+    const vector c = *(const vector *)(const void *)change;
+    for (int64_t i = 0; i < x->k; i++) *NAME(as_vector)(g + i) -= c * h[i];
 }
 
 static bool NAME(descend_codes)(const lp_descent *x, const lp_coder *coder, lp_tile_rows *rows)
@@ -151,3 +152,4 @@ static void NAME(descend_rows)(const lp_descent *x, const lp_coder *coder, lp_ti
 }
 
 #undef lanes
+#undef vector
