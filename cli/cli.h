@@ -61,6 +61,8 @@ typedef struct cli_verb {
     lp_status (*run)(const void *options);
 } cli_verb;
 
+extern const cli_verb *const cli_verbs[]; /* all, in the order of --help; NULL at the end (main.c) */
+enum { CLI_MOST_VERBS = 63 };
 extern const cli_verb cli_info,
     cli_formats,
     cli_cast,
