@@ -15,7 +15,7 @@ static const char STYLE[] =
     "h1{font-size:24px;margin:0 0 4px}h2{font-size:18px;margin:36px 0 8px}p{margin:6px 0;max-width:75ch}"
     "table{border-collapse:collapse;font-variant-numeric:tabular-nums}td,th{padding:3px 12px 3px 0;text-align:right;"
     "border-bottom:1px solid #e4e8ee;white-space:nowrap}th{font-weight:600;color:#51607a}.l{text-align:left}"
-    "td.l,th.l{text-align:left}.figures{display:flex;flex-wrap:wrap;gap:12px 40px;margin:18px 0}.figures div{min-width:120px}"
+    "td.l,th.l{text-align:left}.figures{display:flex;flex-wrap:wrap;margin:18px 0}.figures div{padding:0 40px 10px 0}"
     ".figures b{display:block;font-size:22px}.small{color:#51607a;font-size:13px}svg{display:block;max-width:100%;height:auto}"
     "svg text{font:12px system-ui,sans-serif;fill:#51607a}.scroll{overflow-x:auto}";
 
@@ -114,7 +114,7 @@ static void draw_curve(FILE *f, const lp_allocation *r)
         double x = at_x(&a, (double)r->singles[i].n_bytes * 1e-6), y = at_y(&a, log10(r->singles[i].metrics.kl));
         bool left = x > WIDTH - 120;
         fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"#fff\" stroke=\"#7a8698\" stroke-width=\"2\"/><text x=\"%.1f\" y=\"%.1f\"%s>", x,
-                y, left ? x - 9 : x + 9, y - 4, left ? " text-anchor=\"end\"" : "");
+                y, left ? x - 9 : x + 9, y - (left ? 9 : 4), left ? " text-anchor=\"end\"" : "");
         put_text(f, r->singles[i].format);
         fputs("</text>\n", f);
     }
@@ -262,12 +262,14 @@ static void print_page(FILE *f, const lp_allocation *r, const char *model, const
     draw_map(f, r);
     fputs("<h2>Beside files of one format</h2>\n", f);
     print_singles(f, r);
-    fprintf(f, "<p class=\"small\">Measured on %" PRId64 " predictions (%" PRId64 " windows of %" PRId64 " tokens) of the allocation text, float32 "
+    fprintf(f, "<p class=\"small\">Measured on %" PRId64 " predictions (%" PRId64 " x %" PRId64 " tokens) of the allocation text, float32 "
                "activations; &#177; is the standard error. Judge the file on another text: <code>lowp compare</code>.</p>\n",
             s->n_predictions, s->n_windows, s->n_context);
     fprintf(f, "<p class=\"small\">The choice solves the allocation problem with objective %.6g; no choice has less than %.6g%s. The first "
-               "solution measured %.6f as a whole (its tensors' own losses add up to less or more); %d correction%s around it gave %.6f.</p>\n",
-            r->objective, r->lower_bound, r->optimal ? " (proven)" : "", r->first.kl, r->n_rounds, r->n_rounds == 1 ? "" : "s", r->joint.kl);
+               "solution measured %.6f as a whole; after %d correction%s around it this file measures %.6f. The losses of its tensors alone "
+               "sum to %.6f.</p>\n",
+            r->objective, r->lower_bound, r->optimal ? " (proven)" : "", r->first.kl, r->n_rounds, r->n_rounds == 1 ? "" : "s", r->joint.kl,
+            r->predicted);
     fputs("<h2>Tensors</h2>\n", f);
     print_tensors(f, r);
     fprintf(f, "<p class=\"small\">KL alone: of the model in which only this tensor has its format; &#8776;: estimated from formats of the same "
