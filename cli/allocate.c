@@ -58,7 +58,7 @@ static lp_status calibrate(const cli_common *common, const lp_model *model, cons
                            lp_stats **stats)
 {
     cli_progress progress;
-    lp_calibrate_options o = {.pool = pool, .n_windows = 64, .text_name = "calibration"};
+    lp_calibrate_options o = {.pool = pool, .n_windows = 32, .text_name = "calibration"};
     cli_progress_begin(&progress, common);
     lp_status status = lp_calibrate(model, text, n_text, &o, &progress.progress, stats);
     cli_progress_end(&progress);
