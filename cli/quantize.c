@@ -55,7 +55,7 @@ static void print_json(const quantize_options *options, const lp_gguf *source, c
 static bool same_group(const lp_quantize_row *a, const lp_quantize_row *b)
 {
     bool same_reason = a->fallback == b->fallback || (a->fallback && b->fallback && strcmp(a->fallback, b->fallback) == 0);
-    return a->source == b->source && a->packing == b->packing && a->importance == b->importance && same_reason;
+    return lp_packing_equal(a->source, b->source) && lp_packing_equal(a->packing, b->packing) && a->importance == b->importance && same_reason;
 }
 
 static int64_t row_values(const lp_quantize_row *row)
@@ -104,7 +104,7 @@ static void print_groups(FILE *out, const lp_quantize_result *r, bool dry_run)
         cli_table_cell(table, "%.4g", n_values ? 8.0 * (double)n_bytes / (double)n_values : 0);
         if (!dry_run) cli_table_cell(table, "%.3f %%", 100 * worst);
         if (important) cli_table_cell(table, "%s", row->importance ? "yes" : "-");
-        cli_table_cell(table, "%s", row->fallback ? row->fallback : row->source == row->packing ? "kept" : "");
+        cli_table_cell(table, "%s", row->fallback ? row->fallback : lp_packing_equal(row->source, row->packing) ? "kept" : "");
     }
     cli_table_print(table, out);
 }
@@ -170,7 +170,10 @@ static lp_status parse_rule(const char *text, lp_tensor_rule *rule)
 
 static void free_rules(lp_tensor_rule *rules, int n)
 {
-    for (int i = 0; i < n; i++) free((void *)(uintptr_t)rules[i].glob);
+    for (int i = 0; i < n; i++) {
+        free((void *)(uintptr_t)rules[i].glob);
+        lp_packing_free(rules[i].packing);
+    }
     free(rules);
 }
 
@@ -243,6 +246,7 @@ static lp_status run(const void *argument)
     lp_stats_free(stats);
     lp_gguf_close(source);
     free_rules(rules, q.n_rules);
+    lp_packing_free(q.packing);
     return status;
 }
 

@@ -301,7 +301,7 @@ static void count_parameters(lp_model *m)
 static lp_status read_architecture(lp_model *m)
 {
     lp_string name;
-    LP_TRY(lp_gguf_get_string(m->gguf, "general.architecture", true, &name));
+    LP_TRY(lp_gguf_get_architecture(m->gguf, true, &name));
     for (int i = 0; i < N_ARCHITECTURES; i++)
         if (strlen(architectures[i].name) == name.n && memcmp(architectures[i].name, name.data, name.n) == 0)
             m->architecture = &architectures[i];

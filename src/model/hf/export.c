@@ -156,7 +156,7 @@ static lp_status prepare(exporter *x)
 {
     lp_string name;
     char *header;
-    LP_TRY(lp_gguf_get_string(x->gguf, "general.architecture", true, &name));
+    LP_TRY(lp_gguf_get_architecture(x->gguf, true, &name));
     x->architecture = lp_hf_architecture_of_gguf(name);
     if (!x->architecture)
         return lp_fail(LP_UNSUPPORTED, "%s: architecture '%.*s' cannot be converted (known: llama)", lp_gguf_path(x->gguf),
