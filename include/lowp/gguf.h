@@ -106,6 +106,8 @@ LP_API lp_status lp_gguf_writer_set_bool(lp_gguf_writer *writer, const char *key
 LP_API lp_status lp_gguf_writer_set_string(lp_gguf_writer *writer, const char *key, const char *value);
 LP_API lp_status lp_gguf_writer_set_strings(lp_gguf_writer *writer, const char *key, const lp_string *value, uint64_t n);
 LP_API lp_status lp_gguf_writer_set_i32s(lp_gguf_writer *writer, const char *key, const int32_t *value, uint64_t n);
+LP_API lp_status lp_gguf_writer_set_f32s(lp_gguf_writer *writer, const char *key, const float *value, uint64_t n);
+LP_API lp_status lp_gguf_writer_set_u8s(lp_gguf_writer *writer, const char *key, const uint8_t *value, uint64_t n);
 
 /* Declares a tensor; directory order is the order of calls. dim fastest first. A packing of our own sets the keys that tell
  * about it, and makes general.architecture "lowp": set the other keys before. */

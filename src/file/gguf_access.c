@@ -214,8 +214,9 @@ lp_status lp_gguf_strings(const lp_gguf_key *key, lp_string *out)
     const uint8_t *p = key->raw, *end = p + key->n_raw;
     for (uint64_t i = 0; i < key->n_elements; i++) {
         /* Lengths were checked when the file was opened; one that another process changed since must not lead outside. */
-        uint64_t n = (size_t)(end - p) < 8 ? UINT64_MAX : lp_read_u64(p);
-        if (n > (size_t)(end - p) - 8) return bad_element(key, "an unchanged string");
+        size_t left = (size_t)(end - p);
+        uint64_t n = left < 8 ? 0 : lp_read_u64(p);
+        if (left < 8 || n > left - 8) return bad_element(key, "an unchanged string");
         out[i] = (lp_string){(const char *)p + 8, (size_t)n};
         p += 8 + n;
     }

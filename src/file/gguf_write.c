@@ -255,11 +255,26 @@ lp_status lp_gguf_writer_set_bool(lp_gguf_writer *writer, const char *key, bool 
     return put_plain(writer, text_of(key), LP_GGUF_BOOL, LP_GGUF_BOOL, 1, &byte, 1);
 }
 
-lp_status lp_gguf_writer_set_i32s(lp_gguf_writer *writer, const char *key, const int32_t *value, uint64_t n)
+static lp_status put_numbers(lp_gguf_writer *writer, const char *key, lp_gguf_type element, const void *value, uint64_t n, size_t size)
 {
     size_t n_bytes;
-    if (!lp_mul_size(n, 4, &n_bytes)) return lp_fail(LP_USAGE, "%s: %llu elements overflow", key, (unsigned long long)n);
-    return put_plain(writer, text_of(key), LP_GGUF_ARRAY, LP_GGUF_I32, n, value, n_bytes);
+    if (!lp_mul_size(n, size, &n_bytes)) return lp_fail(LP_USAGE, "%s: %llu elements overflow", key, (unsigned long long)n);
+    return put_plain(writer, text_of(key), LP_GGUF_ARRAY, element, n, value, n_bytes);
+}
+
+lp_status lp_gguf_writer_set_i32s(lp_gguf_writer *writer, const char *key, const int32_t *value, uint64_t n)
+{
+    return put_numbers(writer, key, LP_GGUF_I32, value, n, sizeof *value);
+}
+
+lp_status lp_gguf_writer_set_f32s(lp_gguf_writer *writer, const char *key, const float *value, uint64_t n)
+{
+    return put_numbers(writer, key, LP_GGUF_F32, value, n, sizeof *value);
+}
+
+lp_status lp_gguf_writer_set_u8s(lp_gguf_writer *writer, const char *key, const uint8_t *value, uint64_t n)
+{
+    return put_numbers(writer, key, LP_GGUF_U8, value, n, sizeof *value);
 }
 
 /* One string, or an array of them. A reader refuses what is longer than the container allows. */

@@ -260,11 +260,17 @@ size_t lp_exec_scratch_bytes(const lp_graph *graph, int64_t n_context)
     return (most + 63) & ~(size_t)63;
 }
 
+typedef struct op_range {
+    const lp_exec *exec;
+    int32_t first, last;
+} op_range;
+
 static void run_stages(void *context, int thread, int n_threads)
 {
-    const lp_exec *x = context;
-    int32_t stage = 0;
-    for (int32_t i = 0; i < x->graph->n_ops; i++) {
+    const op_range *range = context;
+    const lp_exec *x = range->exec;
+    int32_t stage = range->first < range->last ? x->graph->op[range->first].stage : 0;
+    for (int32_t i = range->first; i < range->last; i++) {
         const lp_op *op = &x->graph->op[i];
         if (op->stage != stage) {
             if (n_threads > 1) lp_pool_barrier(x->pool);
@@ -291,16 +297,19 @@ static void watch(const lp_exec *x, lp_value_watcher watcher, const lp_op *op, i
         watcher(x->watch_context, x->graph, op, floats(x, value), row_count(x, value), x->graph->value[value].width);
 }
 
-void lp_exec_run(lp_exec *exec)
+void lp_exec_run_ops(lp_exec *exec, int32_t first, int32_t last)
 {
     if (!exec->before && !exec->after) {
-        lp_pool_run(exec->pool, run_stages, exec);
+        op_range range = {exec, first, last};
+        lp_pool_run(exec->pool, run_stages, &range);
         return;
     }
-    for (int32_t i = 0; i < exec->graph->n_ops; i++) {
+    for (int32_t i = first; i < last; i++) {
         one_op o = {exec, &exec->graph->op[i]};
         watch(exec, exec->before, o.op, o.op->in[0]);
         lp_pool_run(exec->pool, run_one, &o);
         watch(exec, exec->after, o.op, o.op->out);
     }
 }
+
+void lp_exec_run(lp_exec *exec) { lp_exec_run_ops(exec, 0, exec->graph->n_ops); }

@@ -37,6 +37,9 @@ typedef struct lp_architecture {
     int64_t odd_layers;    /* this many layers: the score scale is 1/sqrt(E div H) (a model of the family that differs) */
 } lp_architecture;
 
+/* The row of general.architecture; NULL: not built. */
+const lp_architecture *lp_architecture_find(lp_string name);
+
 struct lp_model {
     lp_gguf *gguf;
     lp_tokenizer *tokenizer;

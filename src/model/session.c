@@ -12,23 +12,8 @@
 #include "base/environment.h"
 #include "base/fail.h"
 #include "model/model.h"
-
-struct lp_session {
-    const lp_model *model;
-    lp_session_options options;
-    lp_graph graph;
-    lp_cache cache;
-    lp_exec exec;
-    lp_weight *weight;      /* [n_values] */
-    float **vector;         /* [n_values] */
-    float *rope;            /* cosines, then sines: [n_context][r/2] each; twice where windows have their own */
-    int32_t *sequence_zero; /* [n_batch] zeros, for batches that name no sequence */
-    int32_t *wanted;        /* [n_batch] */
-    int64_t *next;          /* [n_sequences] next position, while a batch is checked */
-    lp_observer observer;
-    lp_layer_watcher layer_watcher;
-    void *observer_context, *layer_context;
-};
+#include "model/session_parts.h"
+#include "model/swap.h"
 
 static const int64_t DEFAULT_BATCH = 512;
 
@@ -159,11 +144,9 @@ static lp_status check_finite(const lp_session *s, const lp_tensor *t)
     return LP_OK;
 }
 
-static lp_status load_matrix(lp_session *s, int32_t v)
+lp_status lp_session_read_matrix(lp_session *s, const lp_tensor *t, lp_weight *w)
 {
-    const lp_tensor *t = s->graph.value[v].tensor;
-    lp_weight *w = &s->weight[v];
-    LP_TRY(check_finite(s, t));
+    lp_aligned_free((void *)(uintptr_t)w->tiles);
     *w = (lp_weight){.source = t, .rows = lp_tensor_rows(t), .cols = t->dim[0], .units = lp_packing_units(t->packing, t->dim[0])};
     if (!is_repacked(&s->options, t)) return LP_OK;
     w->tile_bytes = lp_weight_tile_bytes(t->packing, t->dim[0]);
@@ -173,7 +156,16 @@ static lp_status load_matrix(lp_session *s, int32_t v)
     w->tiles = tiles;
     pack_job job = {t, tiles, w->tile_bytes, (w->rows + LP_TILE_ROWS - 1) / LP_TILE_ROWS};
     lp_pool_run(s->options.pool, pack_part, &job);
-    lp_gguf_drop_pages(lp_model_gguf(s->model), t, 0, w->rows); /* so that two copies are never resident */
+    return LP_OK;
+}
+
+static lp_status load_matrix(lp_session *s, int32_t v)
+{
+    const lp_tensor *t = s->graph.value[v].tensor;
+    LP_TRY(check_finite(s, t));
+    LP_TRY(lp_session_read_matrix(s, t, &s->weight[v]));
+    if (s->weight[v].tiles) /* so that two copies are never resident */
+        lp_gguf_drop_pages(lp_model_gguf(s->model), t, 0, s->weight[v].rows);
     return LP_OK;
 }
 
@@ -195,7 +187,8 @@ static lp_status load_weights(lp_session *s, const lp_progress *progress)
     const lp_graph *g = &s->graph;
     s->weight = calloc((size_t)g->n_values, sizeof *s->weight);
     s->vector = calloc((size_t)g->n_values, sizeof *s->vector);
-    if (!s->weight || !s->vector) return lp_fail_memory((size_t)g->n_values * sizeof *s->weight, "weights");
+    s->swapped = calloc((size_t)g->n_values, sizeof *s->swapped);
+    if (!s->weight || !s->vector || !s->swapped) return lp_fail_memory((size_t)g->n_values * sizeof *s->weight, "weights");
     for (int32_t v = 0; v < g->n_values; v++) {
         if (!g->value[v].tensor) continue;
         if (progress && progress->cancelled && progress->cancelled(progress->context))
@@ -281,6 +274,7 @@ void lp_session_close(lp_session *session)
     }
     free(session->weight);
     free(session->vector);
+    free(session->swapped);
     lp_aligned_free(session->exec.arena);
     lp_aligned_free(session->exec.scratch);
     lp_aligned_free(session->rope);
@@ -336,9 +330,8 @@ static void blank_failed_rows(float *logits, int64_t n, int64_t n_vocab)
     }
 }
 
-lp_status lp_session_forward(lp_session *session, const lp_batch *batch, const float **logits)
+lp_status lp_session_begin(lp_session *s, const lp_batch *batch)
 {
-    lp_session *s = session;
     lp_exec *x = &s->exec;
     LP_TRY(check_batch(s, batch));
     x->n_tokens = batch->n_tokens;
@@ -354,10 +347,22 @@ lp_status lp_session_forward(lp_session *session, const lp_batch *batch, const f
                        (long long)s->options.n_logits);
     for (int64_t q = 0; q < s->options.n_sequences; q++)
         if (s->next[q] > s->cache.length[q]) lp_cache_extend(&s->cache, q, s->next[q]);
-    lp_exec_run(x);
+    return LP_OK;
+}
+
+const float *lp_session_logits(lp_session *s)
+{
     const lp_value *out = &s->graph.value[s->graph.logits];
-    float *rows = (float *)(void *)(x->arena + out->offset);
-    blank_failed_rows(rows, x->n_wanted, out->width);
+    float *rows = (float *)(void *)(s->exec.arena + out->offset);
+    blank_failed_rows(rows, s->exec.n_wanted, out->width);
+    return rows;
+}
+
+lp_status lp_session_forward(lp_session *session, const lp_batch *batch, const float **logits)
+{
+    LP_TRY(lp_session_begin(session, batch));
+    lp_exec_run(&session->exec);
+    const float *rows = lp_session_logits(session);
     if (logits) *logits = rows;
     return LP_OK;
 }

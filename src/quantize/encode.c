@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/environment.h"
@@ -221,15 +222,33 @@ lp_status lp_encode_rows_from(const lp_packing *packing, lp_search search, const
     return encode_blocks(&g, first_row, n_rows, dst);
 }
 
-/* The scale of the tensor covers the rows that there are. */
-static lp_status set_tensor_scale(const lp_packing *packing, const float *src, int64_t n, uint8_t *const plane[LP_MAX_PLANES])
+static float largest(const float *x, int64_t n, float most)
 {
-    int index = lp_planes_tensor_scale(packing);
-    float most = 0;
-    if (index < 0) return LP_OK;
     for (int64_t i = 0; i < n; i++)
-        if (fabsf(src[i]) > most) most = fabsf(src[i]);
-    return lp_planes_set_tensor_scale(packing, most, plane[index]);
+        if (fabsf(x[i]) > most) most = fabsf(x[i]);
+    return most;
+}
+
+lp_status lp_encode_set_tensor_scale(const lp_packing *packing, const lp_tensor *source, uint8_t *plane)
+{
+    float most = 0, *row = malloc((size_t)source->dim[0] * sizeof *row + 1);
+    if (!row) return lp_fail_memory((size_t)source->dim[0] * sizeof *row, "a row");
+    for (int64_t r = 0; r < lp_tensor_rows(source); r++) {
+        lp_tensor_decode_row(source, r, row);
+        most = largest(row, source->dim[0], most);
+    }
+    free(row);
+    return lp_planes_set_tensor_scale(packing, most, plane);
+}
+
+lp_status lp_encode_begin(const lp_packing *packing, const lp_tensor *source, uint8_t *bytes)
+{
+    lp_planes planes;
+    int index = lp_planes_tensor_scale(packing);
+    if (!packing->format) return LP_OK;
+    lp_packing_planes(packing, source->dim[0], lp_tensor_rows(source), &planes);
+    memset(bytes, 0, planes.n_bytes);
+    return index < 0 ? LP_OK : lp_encode_set_tensor_scale(packing, source, bytes + planes.offset[index]);
 }
 
 lp_status lp_encode_rows(const lp_packing *packing, lp_search search, const float *src, int64_t n_rows, int64_t k,
@@ -243,7 +262,8 @@ lp_status lp_encode_rows(const lp_packing *packing, lp_search search, const floa
     if (packing->format) memset(dst, 0, planes.n_bytes);
     for (int i = 0; i < planes.n; i++) plane[i] = (uint8_t *)dst + planes.offset[i];
     uint64_t before = lp_environment_enter();
-    lp_status status = set_tensor_scale(packing, src, n_rows * k, plane);
+    int index = lp_planes_tensor_scale(packing);
+    lp_status status = index < 0 ? LP_OK : lp_planes_set_tensor_scale(packing, largest(src, n_rows * k, 0), plane[index]);
     if (status == LP_OK) status = lp_encode_rows_from(packing, search, src, 0, n_rows, k, importance, &planes, plane);
     lp_environment_leave(before);
     return status;

@@ -11,7 +11,7 @@ static const float first_trial = 1.06f, trial_step = 0.035f; /* of the covering 
 
 /* ---- codes under a scale --------------------------------------------------------------------------------------------- */
 
-double lp_fit_codes(const lp_coder *element, const float *x, const float *w, int64_t n, float scale, float offset, uint32_t *code,
+double lp_fit_codes(const lp_levels *element, const float *x, const float *w, int64_t n, float scale, float offset, uint32_t *code,
                     float *v)
 {
     double error = 0;
@@ -20,11 +20,11 @@ double lp_fit_codes(const lp_coder *element, const float *x, const float *w, int
     for (int64_t j = 0; j < n; j++) {
         float t = (x[j] - offset) * inverse;
         if (element->n) {
-            int i = lp_coder_nearest(element, t);
+            int i = lp_levels_nearest(element, t);
             v[j] = element->value[i];
             if (code) code[j] = element->code[i];
         } else {
-            uint32_t c = lp_coder_round(element, t, &v[j]);
+            uint32_t c = lp_levels_round(element, t, &v[j]);
             if (code) code[j] = c;
         }
         double d = (double)x[j] - ((double)scale * (double)v[j] + (double)offset);
@@ -109,7 +109,7 @@ static range range_of(const float *x, int64_t n)
 
 /* Smallest positive scale under which both ends lie within the element's values; an end that has no value of its sign
  * does not count. */
-static float cover(const lp_coder *e, range r)
+static float cover(const lp_levels *e, range r)
 {
     float a = e->most > 0 && r.most > 0 ? r.most / e->most : 0, b = e->least < 0 && r.least < 0 ? r.least / e->least : 0;
     return a > b ? a : b;
@@ -118,7 +118,7 @@ static float cover(const lp_coder *e, range r)
 /* With an offset: what the element's range must be stretched by. */
 static lp_fit cover_with_offset(const lp_fit_rule *rule, range r)
 {
-    const lp_coder *e = rule->element;
+    const lp_levels *e = rule->element;
     float low = r.least, high = r.most;
     /* The offset is what the element's least value stands for, if its sign allows that. */
     float scale = (high - low) / (e->most - e->least);
@@ -150,7 +150,7 @@ lp_fit lp_fit_cover(const lp_fit_rule *rule, const float *x, int64_t n)
 static void try_scales(const lp_fit_rule *rule, const float *x, const float *w, int64_t n, lp_fit from, lp_fit *best,
                        double *least)
 {
-    const lp_coder *e = rule->element;
+    const lp_levels *e = rule->element;
     float middle = from.offset + from.scale * (e->least + e->most) / 2; /* trials shrink the range around its middle */
     for (int t = 0; t < N_TRIALS; t++) {
         float f = first_trial - trial_step * (float)t, scale = from.scale * f, offset = from.offset;

@@ -2,11 +2,11 @@
 #ifndef LP_QUANTIZE_FIT_H
 #define LP_QUANTIZE_FIT_H
 
-#include "quantize/coder.h"
+#include "quantize/levels.h"
 
 /* What a block may choose from. */
 typedef struct lp_fit_rule {
-    const lp_coder *element;
+    const lp_levels *element;
     bool negative_scale;    /* the scale may be negative */
     bool has_offset;        /* x = scale * element + offset */
     float least_offset, most_offset; /* 0 or infinite: the signs that an offset may have */
@@ -29,7 +29,7 @@ lp_fit lp_fit_search(const lp_fit_rule *rule, const float *x, const float *w, in
 lp_fit lp_fit_values(const lp_fit_rule *rule, const float *x, const float *w, const float *v, int64_t n, const float *fixed_scale);
 
 /* Values v of the nearest codes of (x - offset) / scale; code: [n] or NULL. Returns E. */
-double lp_fit_codes(const lp_coder *element, const float *x, const float *w, int64_t n, float scale, float offset, uint32_t *code,
+double lp_fit_codes(const lp_levels *element, const float *x, const float *w, int64_t n, float scale, float offset, uint32_t *code,
                     float *v);
 
 #endif

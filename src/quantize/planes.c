@@ -32,7 +32,7 @@ typedef struct blocks {
 typedef struct encoder {
     const lp_canonical *c;
     lp_search search;
-    lp_coder *coder[LP_MAX_NODES];
+    lp_levels *levels[LP_MAX_NODES];
     blocks blocks[LP_MAX_NODES];
     const lp_planes *planes;
     uint8_t *plane[LP_MAX_PLANES];     /* of the row at hand */
@@ -51,26 +51,26 @@ lp_status lp_planes_set_tensor_scale(const lp_packing *packing, float most, uint
 {
     const lp_canonical *c = lp_canonical_of(packing);
     const lp_node *node = &c->node[0];
-    lp_coder *element, *scale, *own;
-    LP_TRY(lp_coder_create(&node->format->element, &element));
-    lp_status status = lp_coder_create(&c->node[node->scale].format->element, &scale);
+    lp_levels *element, *scale, *own;
+    LP_TRY(lp_levels_create(&node->format->element, &element));
+    lp_status status = lp_levels_create(&c->node[node->scale].format->element, &scale);
     if (status == LP_OK) {
-        status = lp_coder_create(&node->format->tensor_scale->element, &own);
+        status = lp_levels_create(&node->format->tensor_scale->element, &own);
         if (status == LP_OK) {
             float largest = element->most > -element->least ? element->most : -element->least, value;
             float s = scale->n ? most / largest / scale->most : 1; /* scales with the range of f16 or more need no help */
-            lp_code_write(plane, own->bits, 0, lp_coder_round(own, s > 0 ? s : 1, &value));
-            lp_coder_free(own);
+            lp_code_write(plane, own->bits, 0, lp_levels_round(own, s > 0 ? s : 1, &value));
+            lp_levels_free(own);
         }
-        lp_coder_free(scale);
+        lp_levels_free(scale);
     }
-    lp_coder_free(element);
+    lp_levels_free(element);
     return status;
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------------------------ */
 
-static bool is_symmetric(const lp_coder *c)
+static bool is_symmetric(const lp_levels *c)
 {
     for (int i = 0; i < c->n; i++)
         if (c->value[i] != -c->value[c->n - 1 - i]) return false;
@@ -80,12 +80,12 @@ static bool is_symmetric(const lp_coder *c)
 static lp_fit_rule rule_of(const encoder *e, int index)
 {
     const lp_node *node = &e->c->node[index];
-    lp_fit_rule rule = {.element = e->coder[index]};
-    rule.negative_scale = e->coder[node->scale]->least < 0 && !is_symmetric(rule.element);
+    lp_fit_rule rule = {.element = e->levels[index]};
+    rule.negative_scale = e->levels[node->scale]->least < 0 && !is_symmetric(rule.element);
     if (node->zero < 0) return rule;
     rule.has_offset = true;
     rule.negative_scale = false; /* an offset serves both ends */
-    bool is_signed = e->coder[node->zero]->least < 0, is_plus = node->format->offset == LP_OFFSET_PLUS;
+    bool is_signed = e->levels[node->zero]->least < 0, is_plus = node->format->offset == LP_OFFSET_PLUS;
     rule.least_offset = is_signed || !is_plus ? -INFINITY : 0;
     rule.most_offset = is_signed || is_plus ? INFINITY : 0;
     return rule;
@@ -115,7 +115,7 @@ static lp_status prepare_node(encoder *e, int index, int64_t length)
 static void free_encoder(encoder *e)
 {
     for (int i = 0; i < e->c->n_nodes; i++) {
-        lp_coder_free(e->coder[i]);
+        lp_levels_free(e->levels[i]);
         free(e->blocks[i].memory);
     }
 }
@@ -184,7 +184,7 @@ static double code_blocks(encoder *e, int index, const float *x, const float *w)
     double error = 0;
     for (int64_t i = 0, at = 0; i < b->n; i++, at += b->size) {
         int64_t n = b->length - at < b->size ? b->length - at : b->size;
-        error += lp_fit_codes(e->coder[index], x + at, part(w, at), n, b->stored_scale[i], b->stored_offset[i], b->code + at, b->v + at);
+        error += lp_fit_codes(e->levels[index], x + at, part(w, at), n, b->stored_scale[i], b->stored_offset[i], b->code + at, b->v + at);
     }
     return error;
 }
@@ -209,8 +209,8 @@ static void try_neighbours(encoder *e, int index, const float *x, const float *w
 {
     const lp_node *node = &e->c->node[index], *scale = &e->c->node[node->scale];
     blocks *b = &e->blocks[index], *s = &e->blocks[node->scale];
-    const lp_coder *coder = e->coder[node->scale];
-    if (coder->n == 0 || scale->zero >= 0 || node->format->offset == LP_OFFSET_ZERO) return;
+    const lp_levels *levels = e->levels[node->scale];
+    if (levels->n == 0 || scale->zero >= 0 || node->format->offset == LP_OFFSET_ZERO) return;
     const float outer = tensor_scale_of(e, node), inner = tensor_scale_of(e, scale);
     if (scale->scale >= 0) read_node(e, scale->scale, b->outer);
     bool changed = false;
@@ -218,22 +218,22 @@ static void try_neighbours(encoder *e, int index, const float *x, const float *w
         int64_t n = b->length - at < b->size ? b->length - at : b->size;
         float factor = scale->scale >= 0 ? inner * b->outer[i / s->size] : 1;
         int stored = 0; /* index of the stored code */
-        while (stored + 1 < coder->n && coder->code[stored] != s->code[i]) stored++;
+        while (stored + 1 < levels->n && levels->code[stored] != s->code[i]) stored++;
         double least = INFINITY;
         int best = stored;
         static const int step[] = {0, -1, 1, -2, 2};
         for (size_t t = 0; t < sizeof step / sizeof *step; t++) {
             int at_list = stored + step[t];
-            if (at_list < 0 || at_list >= coder->n) continue;
-            float trial = outer * (factor * coder->value[at_list]);
-            double error = lp_fit_codes(e->coder[index], x + at, part(w, at), n, trial, b->stored_offset[i], NULL, b->v + at);
+            if (at_list < 0 || at_list >= levels->n) continue;
+            float trial = outer * (factor * levels->value[at_list]);
+            double error = lp_fit_codes(e->levels[index], x + at, part(w, at), n, trial, b->stored_offset[i], NULL, b->v + at);
             if (error < least) {
                 least = error;
                 best = at_list;
             }
         }
         if (best == stored) continue;
-        s->code[i] = coder->code[best];
+        s->code[i] = levels->code[best];
         changed = true;
     }
     if (!changed) return;
@@ -247,7 +247,7 @@ static void encode_node(encoder *e, int index, const float *x, const float *w)
     const lp_node *node = &e->c->node[index];
     blocks *b = &e->blocks[index];
     if (node->scale < 0) {
-        for (int64_t i = 0; i < b->length; i++) b->code[i] = lp_coder_round(e->coder[index], x[i], &b->v[i]);
+        for (int64_t i = 0; i < b->length; i++) b->code[i] = lp_levels_round(e->levels[index], x[i], &b->v[i]);
         write_codes(e, index);
         return;
     }
@@ -300,7 +300,7 @@ lp_status lp_planes_encode(const lp_packing *packing, lp_search search, const fl
 {
     encoder e = {.c = lp_canonical_of(packing), .search = search, .planes = planes};
     lp_status status = LP_OK;
-    for (int i = 0; i < e.c->n_nodes && status == LP_OK; i++) status = lp_coder_create(&e.c->node[i].format->element, &e.coder[i]);
+    for (int i = 0; i < e.c->n_nodes && status == LP_OK; i++) status = lp_levels_create(&e.c->node[i].format->element, &e.levels[i]);
     if (status == LP_OK) status = prepare_node(&e, 0, k);
     for (int64_t r = 0; r < n_rows && status == LP_OK; r++) {
         for (int i = 0; i < planes->n; i++) e.plane[i] = plane[i] + (size_t)r * planes->row_bytes[i];

@@ -17,6 +17,7 @@
 #include "base/map.h"
 #include "base/sha256.h"
 #include "file/gguf.h"
+#include "quantize/calibrated.h"
 #include "quantize/encode.h"
 #include "quantize/plan.h"
 #include "quantize/planes.h"
@@ -42,6 +43,7 @@ typedef struct job {
     const lp_progress *progress;
     lp_quantize_result *result;
     lp_gguf_writer *writer; /* owned; NULL once it is finished or aborted */
+    lp_solved *solved;      /* [n_rows] tensors that a calibrated recipe has finished; NULL: none */
     double done, total;     /* bytes of the source hashed and read */
 
     /* buffers for the largest tensor */
@@ -247,20 +249,6 @@ static void drop_behind(const job *j, const lp_tensor *tensor, int64_t first_row
     lp_gguf_drop_pages(j->source, tensor, first_row - n_rows, first_row + n_rows);
 }
 
-/* A format with one scale for the tensor needs a look at all of it first. */
-static lp_status set_tensor_scale(job *j, const lp_tensor *tensor, const lp_packing *packing, const lp_planes *planes)
-{
-    int index = lp_planes_tensor_scale(packing);
-    if (index < 0) return LP_OK;
-    float most = 0;
-    for (int64_t r = 0; r < lp_tensor_rows(tensor); r++) {
-        lp_tensor_decode_row(tensor, r, j->values);
-        for (int64_t i = 0; i < tensor->dim[0]; i++)
-            if (fabsf(j->values[i]) > most) most = fabsf(j->values[i]);
-    }
-    return lp_planes_set_tensor_scale(packing, most, j->behind + (planes->offset[index] - planes->size[0]));
-}
-
 static lp_status convert_tensor(job *j, const lp_quantize_step *step, lp_quantize_row *row)
 {
     const lp_tensor *tensor = step->tensor;
@@ -270,7 +258,8 @@ static lp_status convert_tensor(job *j, const lp_quantize_step *step, lp_quantiz
     lp_packing_planes(row->packing, k, n_rows, &planes);
     size_t row_bytes = planes.row_bytes[0], n_behind = planes.n_bytes - planes.size[0];
     memset(j->behind, 0, n_behind);
-    if (n_rows) LP_TRY(set_tensor_scale(j, tensor, row->packing, &planes));
+    int index = lp_planes_tensor_scale(row->packing); /* needs a look at all of the tensor first */
+    if (index >= 0) LP_TRY(lp_encode_set_tensor_scale(row->packing, tensor, j->behind + (planes.offset[index] - planes.size[0])));
     double error = 0.0, power = 0.0;
     int half = 0;
     for (int64_t first = 0; first < n_rows; first += rows, half ^= 1) {
@@ -290,6 +279,30 @@ static lp_status convert_tensor(job *j, const lp_quantize_step *step, lp_quantiz
     }
     row->error = power > 0.0 ? sqrt(error / power) : 0.0;
     return n_behind ? lp_gguf_writer_write(j->writer, j->behind, n_behind) : LP_OK;
+}
+
+/* A tensor whose bytes exist already. */
+static lp_status write_solved(job *j, const lp_quantize_step *step, lp_quantize_row *row, const uint8_t *bytes)
+{
+    const lp_tensor *tensor = step->tensor;
+    int64_t k = tensor->dim[0], n_rows = lp_tensor_rows(tensor);
+    lp_tensor solved = *tensor;
+    solved.packing = row->packing;
+    solved.data = bytes;
+    double error = 0.0, power = 0.0;
+    for (int64_t r = 0; r < n_rows; r++) {
+        float *x = j->values, *y = x + j->n_values;
+        double sums[2];
+        lp_tensor_decode_row(tensor, r, x);
+        lp_tensor_decode_row(&solved, r, y);
+        add_squares(x, y, k, sums);
+        error += sums[0];
+        power += sums[1];
+    }
+    row->error = power > 0.0 ? sqrt(error / power) : 0.0;
+    LP_TRY(lp_gguf_writer_write(j->writer, bytes, (size_t)row->n_bytes));
+    drop_behind(j, tensor, 0, n_rows);
+    return step_progress(j, row->name, (double)tensor->n_bytes);
 }
 
 static lp_status copy_tensor(job *j, const lp_quantize_step *step)
@@ -325,7 +338,8 @@ static lp_status hash_source(job *j, char hex[65])
 /* Keys that tell how a file was made and would be wrong in the next one. */
 static bool is_stale(const lp_gguf_key *key)
 {
-    static const char *const stale[] = {"lowp.version", "lowp.recipe", "lowp.source.sha256", "lowp.stats.sha256", "lowp.requantized"};
+    static const char *const stale[] = {"lowp.version", "lowp.recipe", "lowp.source.sha256", "lowp.stats.sha256",
+                                       "lowp.calibration.sha256", "lowp.requantized"};
     for (size_t i = 0; i < sizeof stale / sizeof stale[0]; i++)
         if (key->key.n == strlen(stale[i]) && !memcmp(key->key.data, stale[i], key->key.n)) return true;
     return false;
@@ -336,6 +350,7 @@ typedef struct provenance {
     char *recipe;
     char source_sha256[65];
     const char *stats_sha256; /* "": none */
+    char calibration_sha256[65]; /* of the text; "": none */
     uint32_t file_type;
     bool has_file_type, requantized;
 } provenance;
@@ -355,6 +370,7 @@ static lp_status set_keys(lp_gguf_writer *writer, const lp_gguf *source, const p
     LP_TRY(lp_gguf_writer_set_string(writer, "lowp.recipe", p->recipe));
     LP_TRY(lp_gguf_writer_set_string(writer, "lowp.source.sha256", p->source_sha256));
     if (*p->stats_sha256) LP_TRY(lp_gguf_writer_set_string(writer, "lowp.stats.sha256", p->stats_sha256));
+    if (*p->calibration_sha256) LP_TRY(lp_gguf_writer_set_string(writer, "lowp.calibration.sha256", p->calibration_sha256));
     if (p->requantized) LP_TRY(lp_gguf_writer_set_bool(writer, "lowp.requantized", true));
     return LP_OK;
 }
@@ -380,7 +396,9 @@ static lp_status write_file(job *j, const lp_quantize_step *steps, const provena
     LP_TRY(lp_gguf_writer_begin_data(j->writer));
     for (int64_t i = 0; i < result->n_rows; i++) {
         lp_quantize_row *row = &result->rows[i];
-        LP_TRY(steps[i].copy ? copy_tensor(j, &steps[i]) : convert_tensor(j, &steps[i], row));
+        if (steps[i].copy) LP_TRY(copy_tensor(j, &steps[i]));
+        else if (j->solved && j->solved[i].bytes) LP_TRY(write_solved(j, &steps[i], row, j->solved[i].bytes));
+        else LP_TRY(convert_tensor(j, &steps[i], row));
     }
     LP_TRY(lp_gguf_check_intact(j->source));
     lp_gguf_writer *writer = j->writer;
@@ -388,7 +406,7 @@ static lp_status write_file(job *j, const lp_quantize_step *steps, const provena
     return lp_gguf_writer_finish(writer, result->sha256);
 }
 
-static lp_status run(job *j, const char *path, const lp_quantize_step *steps, provenance *p)
+static lp_status run(job *j, const char *path, const lp_quantize_step *steps, const lp_recipe *recipe, provenance *p)
 {
     const lp_quantize_options *options = j->options;
     p->has_file_type = options->mixture || options->packing->file_type >= 0;
@@ -396,6 +414,12 @@ static lp_status run(job *j, const char *path, const lp_quantize_step *steps, pr
     p->requantized = j->result->requantized;
     p->stats_sha256 = options->stats ? lp_stats_sha256(options->stats) : "";
     p->recipe = lp_quantize_recipe(options);
+    if (recipe->calibrated && options->calibration) {
+        lp_sha256 hash;
+        lp_sha256_begin(&hash);
+        lp_sha256_add(&hash, options->calibration, options->n_calibration);
+        lp_sha256_end(&hash, p->calibration_sha256);
+    }
     if (!p->recipe) return lp_fail_memory(64, "the recipe");
     if (options->dry_run) {
         memset(p->source_sha256, '0', 64);
@@ -406,6 +430,11 @@ static lp_status run(job *j, const char *path, const lp_quantize_step *steps, pr
     for (int64_t i = 0; i < j->result->n_rows; i++) j->total += (double)steps[i].tensor->n_bytes;
     LP_TRY(allocate_buffers(j, steps));
     LP_TRY(lp_gguf_writer_create(path, options->force, &j->writer)); /* first: a refusal should not take a second */
+    if (recipe->calibrated) {
+        j->solved = calloc((size_t)j->result->n_rows + 1, sizeof *j->solved);
+        if (!j->solved) return lp_fail_memory((size_t)j->result->n_rows * sizeof *j->solved, "the plan");
+        LP_TRY(lp_quantize_calibrated(j->source, options, recipe, steps, j->result, j->progress, j->solved));
+    }
     LP_TRY(hash_source(j, p->source_sha256));
     return write_file(j, steps, p);
 }
@@ -434,9 +463,14 @@ lp_status lp_quantize(const lp_gguf *source, const char *path, const lp_quantize
     memset(result, 0, sizeof *result);
     lp_quantize_step *steps = NULL;
     provenance p = {0};
-    job j = {.source = source, .options = options, .progress = progress, .result = result};
-    lp_status status = lp_quantize_plan(source, options, result, &steps);
-    if (status == LP_OK) status = run(&j, path, steps, &p);
+    lp_recipe recipe;
+    lp_quantize_options settled = *options;
+    job j = {.source = source, .options = &settled, .progress = progress, .result = result};
+    lp_status status = lp_recipe_parse(options->recipe, &recipe);
+    if (status == LP_OK && options->recipe) settled.search = recipe.search;
+    if (status == LP_OK) status = lp_quantize_plan(source, &settled, result, &steps);
+    if (status == LP_OK) status = run(&j, path, steps, &recipe, &p);
+    lp_solved_free(j.solved, result->n_rows);
     lp_gguf_writer_abort(j.writer);
     free_buffers(&j);
     free(p.recipe);

@@ -16,6 +16,7 @@ object() {
 
 check "info" object lowp.info/1 architecture n_parameters n_bytes bits_per_weight file_bits_per_weight tensors.0.name tensors.0.shape tensors.0.format tensors.0.n_bytes -- lowp info embedded --json --tensors
 check "formats" object lowp.formats/1 formats.0.name formats.0.text formats.0.bits_per_value -- lowp formats --json
+check "help" object lowp.help/1 verbs.0.name verbs.0.options.0.name -- lowp help --json
 check "one format" object lowp.formats/1 formats.0.bits_per_value -- lowp formats e4m3 --json
 check "quantize" object lowp.quantize/1 n_bytes bits_per_weight file_bits_per_weight seconds peak_bytes sha256 tensors.0.name tensors.0.format tensors.0.error tensors.0.fallback -- lowp quantize embedded -o a.gguf --format q4_0 --json
 check "quantize --dry-run" object lowp.quantize/1 n_bytes bits_per_weight -- lowp quantize embedded -o b.gguf --format q4_0 --json --dry-run

@@ -37,6 +37,7 @@ const architecture_shape card_shapes[] = {
     {"granite", "granite", COMMON, .n_embd = 16, .head_size = 4, .n_ffn = 24, .epsilon = 1e-5f, .base = 1e4f},
     {"starcoder2", "starcoder2", COMMON, .n_embd = 16, .head_size = 4, .n_ffn = 24, .epsilon = 1e-5f, .base = 1e5f,
      .layer_norm = true, .all_bias = true, .no_gate = true},
+    {"llama", "llama", COMMON, .n_embd = 16, .head_size = 4, .n_ffn = 24, .epsilon = 1e-5f, .base = 1e4f},
     {"mistral", "llama", COMMON, .n_embd = 16, .head_size = 4, .n_ffn = 24, .epsilon = 1e-5f, .base = 1e4f, .window = 3},
     {"yarn", "llama", COMMON, .n_embd = 16, .head_size = 4, .n_ffn = 24, .epsilon = 1e-5f, .base = 1e4f, .yarn = "yarn"},
 };

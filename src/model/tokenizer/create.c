@@ -20,11 +20,15 @@ _Static_assert(sizeof named_keys / sizeof *named_keys == LP_NAMED_COUNT, "a key 
 
 const char *lp_named_token_key(lp_named_token which) { return named_keys[which]; }
 
+const lp_token_flag_key lp_token_flag_keys[LP_TOKEN_FLAG_KEYS] = {{"lowp.tokenizer.lstrip", LP_TOKEN_LSTRIP},
+                                                                  {"lowp.tokenizer.rstrip", LP_TOKEN_RSTRIP},
+                                                                  {"lowp.tokenizer.single_word", LP_TOKEN_SINGLE_WORD}};
+
 /* Files do not mark which tokens end an answer; it is known by the texts that the model families use. */
 static const char *const end_texts[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "</s>",
     "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>",
-    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+    "<turn|>", "<|tool_response>", "<|flush|>", "<|calls|>", "[e~[", "<\uff5cend\u2581of\u2581sentence\uff5c>",
     /* padding, repository and file separators of fill-in-the-middle */
     "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>",
     "<reponame>", "<|file_sep|>",
@@ -52,7 +56,7 @@ static void mark_ends(lp_tokenizer *t, const lp_tokenizer_source *source)
         if (source->named[ends[i]] >= 0) t->ends_generation[source->named[ends[i]]] = true;
     for (size_t i = 0; i < sizeof end_texts / sizeof *end_texts; i++) {
         int32_t id = find_text(&t->vocabulary, end_texts[i]);
-        if (id < 0) continue;
+        if (id < 0 || (t->kind == LP_TOKENIZER_GEMMA4 && !strcmp(end_texts[i], "</s>"))) continue; /* HTML's, there */
         t->ends_generation[id] = true;
         t->type[id] = LP_TOKEN_CONTROL;
     }
@@ -185,7 +189,8 @@ static lp_status choose_split(lp_tokenizer *t, const lp_tokenizer_source *source
     return lp_hint(LP_UNSUPPORTED, "known ones: %s", names);
 }
 
-static const char *const kind_names[] = {[LP_TOKENIZER_BPE] = "gpt2", [LP_TOKENIZER_SPM] = "llama",
+static const char *const kind_names[] = {[LP_TOKENIZER_BPE] = "gpt2",      [LP_TOKENIZER_SPM] = "llama",
+                                         [LP_TOKENIZER_GEMMA4] = "gemma4", [LP_TOKENIZER_UNIGRAM] = "t5",
                                          [LP_TOKENIZER_WORDPIECE] = "bert"};
 _Static_assert(sizeof kind_names / sizeof *kind_names == LP_TOKENIZER_KIND_COUNT, "a name for every kind");
 
@@ -194,8 +199,10 @@ lp_status lp_tokenizer_find_kind(const char *name, lp_string model, lp_tokenizer
     for (int i = 0; i < LP_TOKENIZER_KIND_COUNT; i++)
         if (is_text(model, kind_names[i])) return *kind = (lp_tokenizer_kind)i, LP_OK;
     lp_fail(LP_UNSUPPORTED, "%s: tokenizer.ggml.model: tokenizer \"%.*s\" is not supported", name, shown(model), model.data);
-    return lp_hint(LP_UNSUPPORTED, "known ones: gpt2 (byte-level BPE), llama (SentencePiece), bert (WordPiece)");
+    return lp_hint(LP_UNSUPPORTED, "known ones: gpt2 (byte-level BPE), llama and gemma4 (SentencePiece), t5 (Unigram), bert (WordPiece)");
 }
+
+bool lp_tokenizer_kind_has_scores(lp_tokenizer_kind kind) { return kind == LP_TOKENIZER_SPM || kind == LP_TOKENIZER_UNIGRAM; }
 
 static lp_status check_source(const lp_tokenizer_source *source)
 {
@@ -211,9 +218,10 @@ static lp_status check_source(const lp_tokenizer_source *source)
         if (source->named[i] < -1 || source->named[i] >= source->n_tokens)
             return lp_fail(LP_INPUT, "%s: %s: %d is not a token (there are %d)", source->name, named_keys[i],
                            source->named[i], source->n_tokens);
-    if (kind == LP_TOKENIZER_SPM && !source->scores)
+    bool scored = lp_tokenizer_kind_has_scores(kind);
+    if (scored && !source->scores)
         return lp_fail(LP_INPUT, "%s: tokenizer.ggml.scores: missing", source->name);
-    for (int32_t i = 0; kind == LP_TOKENIZER_SPM && i < source->n_tokens; i++)
+    for (int32_t i = 0; scored && i < source->n_tokens; i++)
         if (!isfinite(source->scores[i]))
             return lp_fail(LP_INPUT, "%s: tokenizer.ggml.scores[%d]: not a finite number", source->name, i);
     static const lp_named_token needed[] = {LP_NAMED_BOS, LP_NAMED_SEPARATOR, LP_NAMED_UNKNOWN};
@@ -240,19 +248,85 @@ static lp_status fill_bpe(lp_tokenizer *t, const lp_tokenizer_source *source)
     return LP_OK;
 }
 
-static lp_status fill_spm(lp_tokenizer *t, const lp_tokenizer_source *source)
+/* What bytes become that no token holds; true if all have a token of their own. */
+static bool find_byte_tokens(lp_tokenizer *t)
 {
-    t->adds_space = source->adds_space != 0;
+    bool complete = true;
     for (int b = 0; b < 256; b++) {
         char text[8];
         snprintf(text, sizeof text, "<0x%02X>", (unsigned)b);
         t->byte_id[b] = lp_vocabulary_find(&t->vocabulary, text, 6);
+        complete &= t->byte_id[b] >= 0;
         text[0] = (char)b;
         if (t->byte_id[b] < 0) t->byte_id[b] = lp_vocabulary_find(&t->vocabulary, text, 1);
         if (t->byte_id[b] < 0) t->byte_id[b] = t->unknown;
     }
+    return complete;
+}
+
+static void fill_spaces(lp_tokenizer *t, const lp_tokenizer_source *source, bool adds_space)
+{
+    t->adds_space = adds_space;
+    t->space_once = adds_space && source->space_once;
+    t->space_unless = adds_space && source->space_unless;
+    t->words_end = lp_spm_words_end(&t->vocabulary);
+}
+
+static lp_status fill_spm(lp_tokenizer *t, const lp_tokenizer_source *source)
+{
+    fill_spaces(t, source, source->adds_space != 0);
+    find_byte_tokens(t);
     t->spm = (lp_spm){.vocabulary = &t->vocabulary, .byte_id = t->byte_id, .max_token = t->max_token};
+    if (source->by_merges) {
+        t->spm.merges = &t->merges;
+        LP_TRY(lp_merges_build(&t->merges, &t->arena, &t->vocabulary, source->merges, source->n_merges, source->name));
+    }
     return lp_spm_rank(&t->spm.rank, &t->arena, source->scores, (size_t)source->n_tokens);
+}
+
+static lp_status fill_gemma4(lp_tokenizer *t, const lp_tokenizer_source *source)
+{
+    fill_spaces(t, source, false);
+    find_byte_tokens(t);
+    t->spm = (lp_spm){.vocabulary = &t->vocabulary, .byte_id = t->byte_id, .max_token = t->max_token, .merges = &t->merges};
+    return lp_merges_build(&t->merges, &t->arena, &t->vocabulary, source->merges, source->n_merges, source->name);
+}
+
+static bool is_type(const lp_tokenizer_source *source, int32_t id, lp_token_type type)
+{
+    return (source->types ? source->types[id] : LP_TOKEN_NORMAL) == (int32_t)type;
+}
+
+/* Only these are cut out of a text by their scores. */
+static bool is_scored(const lp_tokenizer_source *source, int32_t id)
+{
+    return is_type(source, id, LP_TOKEN_NORMAL) || is_type(source, id, LP_TOKEN_USER_DEFINED) || is_type(source, id, LP_TOKEN_UNUSED);
+}
+
+static lp_status fill_unigram(lp_tokenizer *t, const lp_tokenizer_source *source)
+{
+    size_t n = (size_t)source->n_tokens, n_ids = 0;
+    fill_spaces(t, source, source->adds_space > 0);
+    if (lp_vocabulary_find(&t->vocabulary, LP_SPM_SPACE, 3) < 0) t->words_end = false; /* unknown ones fuse over it */
+    double *score = lp_arena_alloc_array(&t->arena, n, sizeof *score);
+    int32_t *ids = malloc((n + 1) * sizeof *ids);
+    if (!score || !ids) {
+        free(ids);
+        return lp_fail_memory(n * sizeof *score, "scores");
+    }
+    double least = INFINITY;
+    for (int32_t id = 0; id < source->n_tokens; id++) {
+        score[id] = is_type(source, id, LP_TOKEN_USER_DEFINED) ? 0 : (double)source->scores[id];
+        if (is_type(source, id, LP_TOKEN_NORMAL) && score[id] < least) least = score[id];
+        if (is_scored(source, id)) ids[n_ids++] = id;
+    }
+    t->unigram = (lp_unigram){.score = score, .unknown = t->unknown, .collapses = source->collapses_spaces};
+    t->unigram.unknown_score = (least < INFINITY ? least : 0) - 10;
+    if (find_byte_tokens(t)) t->unigram.byte_id = t->byte_id;
+    lp_status status = lp_trie_build(&t->unigram.trie, &t->arena, source->tokens, ids, n_ids);
+    free(ids);
+    LP_TRY(status);
+    return lp_charsmap_build(&t->unigram.charsmap, &t->arena, source->charsmap, source->n_charsmap, source->name);
 }
 
 /* Texts always stand between the classification token and the separator. */
@@ -266,12 +340,30 @@ static lp_status fill_wordpiece(lp_tokenizer *t, const lp_tokenizer_source *sour
 }
 
 /* Whether BOS is put in front where the file does not say. */
-static bool family_adds_bos(const lp_tokenizer *t) { return t->kind != LP_TOKENIZER_BPE || t->split->adds_bos; }
+static bool family_adds_bos(const lp_tokenizer *t)
+{
+    return t->kind == LP_TOKENIZER_BPE ? t->split->adds_bos : t->kind != LP_TOKENIZER_UNIGRAM;
+}
+
+static lp_status fill_flags(lp_tokenizer *t, const lp_tokenizer_source *source)
+{
+    if (!source->special_take_space && !source->flags) return LP_OK;
+    uint8_t *flags = lp_arena_alloc(&t->arena, (size_t)source->n_tokens);
+    if (!flags) return LP_RESOURCE;
+    for (int32_t id = 0; id < source->n_tokens; id++) {
+        flags[id] = source->flags ? source->flags[id] : 0;
+        if (source->special_take_space && takes_space(t, id)) flags[id] |= LP_TOKEN_RSTRIP_ASCII;
+    }
+    t->flags = flags;
+    return LP_OK;
+}
 
 static lp_status fill(lp_tokenizer *t, const lp_tokenizer_source *source)
 {
     static lp_status (*const fill_kind[])(lp_tokenizer *, const lp_tokenizer_source *) = {[LP_TOKENIZER_BPE] = fill_bpe,
                                                                                           [LP_TOKENIZER_SPM] = fill_spm,
+                                                                                          [LP_TOKENIZER_GEMMA4] = fill_gemma4,
+                                                                                          [LP_TOKENIZER_UNIGRAM] = fill_unigram,
                                                                                           [LP_TOKENIZER_WORDPIECE] = fill_wordpiece};
     _Static_assert(sizeof fill_kind / sizeof *fill_kind == LP_TOKENIZER_KIND_COUNT, "a function for every kind");
     size_t n = (size_t)source->n_tokens;
@@ -290,11 +382,7 @@ static lp_status fill(lp_tokenizer *t, const lp_tokenizer_source *source)
     if (!t->type || !t->ends_generation) return LP_RESOURCE;
     for (size_t i = 0; i < n; i++) t->type[i] = source->types ? (uint8_t)source->types[i] : LP_TOKEN_NORMAL;
     mark_ends(t, source);
-    if (source->special_take_space) {
-        t->takes_space = lp_arena_alloc_array(&t->arena, n, sizeof *t->takes_space);
-        if (!t->takes_space) return LP_RESOURCE;
-        for (int32_t id = 0; id < source->n_tokens; id++) t->takes_space[id] = takes_space(t, id);
-    }
+    LP_TRY(fill_flags(t, source));
     LP_TRY(decode_tokens(t));
     return build_special(t);
 }
@@ -370,12 +458,19 @@ bool lp_tokenizer_ends_generation(const lp_tokenizer *tokenizer, int32_t id)
     return in_range(tokenizer, id) && tokenizer->ends_generation[id];
 }
 
+static bool equal_charsmaps(const lp_charsmap *a, const lp_charsmap *b)
+{
+    return a->n_units == b->n_units && a->n_text == b->n_text && (!a->n_units || (!memcmp(a->unit, b->unit, 4 * (size_t)a->n_units) &&
+                                                                                  !memcmp(a->text, b->text, a->n_text)));
+}
+
 bool lp_tokenizer_equal(const lp_tokenizer *a, const lp_tokenizer *b)
 {
     if (a->kind != b->kind || a->vocabulary.n != b->vocabulary.n || a->split != b->split || a->merges.n != b->merges.n ||
         a->adds_bos != b->adds_bos || (a->adds_bos && a->bos != b->bos) || a->adds_eos != b->adds_eos ||
         (a->adds_eos && a->eos != b->eos) || a->adds_space != b->adds_space ||
-        !a->takes_space != !b->takes_space || a->wordpiece.lowercase != b->wordpiece.lowercase ||
+        a->space_once != b->space_once || a->space_unless != b->space_unless || !a->flags != !b->flags || !a->spm.merges != !b->spm.merges ||
+        a->unigram.collapses != b->unigram.collapses || !equal_charsmaps(&a->unigram.charsmap, &b->unigram.charsmap) || a->wordpiece.lowercase != b->wordpiece.lowercase ||
         a->wordpiece.strip_accents != b->wordpiece.strip_accents || a->wordpiece.unknown != b->wordpiece.unknown)
         return false;
     for (int32_t id = 0; id < a->vocabulary.n; id++) {
@@ -384,6 +479,9 @@ bool lp_tokenizer_equal(const lp_tokenizer *a, const lp_tokenizer *b)
     }
     for (int32_t id = 0; a->kind == LP_TOKENIZER_SPM && id < a->vocabulary.n; id++)
         if (a->spm.rank[id] != b->spm.rank[id]) return false;
+    for (int32_t id = 0; a->kind == LP_TOKENIZER_UNIGRAM && id < a->vocabulary.n; id++)
+        if (a->unigram.score[id] != b->unigram.score[id]) return false;
+    if (a->flags && memcmp(a->flags, b->flags, (size_t)a->vocabulary.n)) return false;
     for (size_t i = 0; i < a->merges.n; i++)
         if (a->merges.list[i].pair != b->merges.list[i].pair) return false;
     return true;

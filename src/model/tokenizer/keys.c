@@ -65,6 +65,10 @@ static const int32_t default_named[][LP_NAMED_COUNT] = {
     [LP_TOKENIZER_SPM] = {[LP_NAMED_BOS] = 1, [LP_NAMED_EOS] = 2, [LP_NAMED_EOT] = -1, [LP_NAMED_EOM] = -1,
                           [LP_NAMED_UNKNOWN] = 0, [LP_NAMED_FIM_PAD] = -1, [LP_NAMED_FIM_REP] = -1, [LP_NAMED_FIM_SEP] = -1,
                           [LP_NAMED_SEPARATOR] = -1},
+    [LP_TOKENIZER_GEMMA4] = {-1, -1, -1, -1, -1, -1, -1, -1, -1},
+    [LP_TOKENIZER_UNIGRAM] = {[LP_NAMED_BOS] = -1, [LP_NAMED_EOS] = 1, [LP_NAMED_EOT] = -1, [LP_NAMED_EOM] = -1,
+                              [LP_NAMED_UNKNOWN] = 2, [LP_NAMED_FIM_PAD] = -1, [LP_NAMED_FIM_REP] = -1, [LP_NAMED_FIM_SEP] = -1,
+                              [LP_NAMED_SEPARATOR] = -1},
     [LP_TOKENIZER_WORDPIECE] = {[LP_NAMED_BOS] = 101, [LP_NAMED_EOS] = -1, [LP_NAMED_EOT] = -1, [LP_NAMED_EOM] = -1,
                                 [LP_NAMED_UNKNOWN] = 100, [LP_NAMED_FIM_PAD] = -1, [LP_NAMED_FIM_REP] = -1,
                                 [LP_NAMED_FIM_SEP] = -1, [LP_NAMED_SEPARATOR] = 102},
@@ -107,25 +111,68 @@ static lp_status read_bool(const lp_gguf *gguf, const char *key, int *value)
     return LP_OK;
 }
 
+static lp_status read_charsmap(const lp_gguf *gguf, uint8_t **out, size_t *n)
+{
+    const char *key = "tokenizer.ggml.precompiled_charsmap";
+    const lp_gguf_key *found = lp_gguf_find(gguf, key);
+    if (!found) return LP_OK;
+    if (found->type != LP_GGUF_ARRAY || (found->element != LP_GGUF_U8 && found->element != LP_GGUF_I8))
+        return lp_fail(LP_INPUT, "%s: %s: not an array of bytes", lp_gguf_path(gguf), key);
+    *n = (size_t)found->n_elements;
+    if (!(*out = malloc(*n + 1))) return lp_fail_memory(*n, key);
+    for (size_t i = 0; i < *n; i++) {
+        int64_t value = 0;
+        LP_TRY(lp_gguf_array_i64(found, i, &value));
+        (*out)[i] = (uint8_t)value;
+    }
+    return LP_OK;
+}
+
+/* GGUF has no keys for how special tokens are found in a text; these arrays of ids are lowp's own. */
+static lp_status read_flags(const lp_gguf *gguf, size_t n_tokens, uint8_t **out)
+{
+    for (int k = 0; k < LP_TOKEN_FLAG_KEYS; k++) {
+        const char *key = lp_token_flag_keys[k].key;
+        const lp_gguf_key *found = lp_gguf_find(gguf, key);
+        if (!found) continue;
+        if (found->type != LP_GGUF_ARRAY) return lp_fail(LP_INPUT, "%s: %s: not an array", lp_gguf_path(gguf), key);
+        if (!*out && !(*out = calloc(n_tokens + 1, 1))) return lp_fail_memory(n_tokens, key);
+        for (uint64_t i = 0; i < found->n_elements; i++) {
+            int64_t id = -1;
+            if (lp_gguf_array_i64(found, i, &id) != LP_OK || id < 0 || id >= (int64_t)n_tokens)
+                return lp_fail(LP_INPUT, "%s: %s[%llu]: not a token (there are %zu)", lp_gguf_path(gguf), key, (unsigned long long)i, n_tokens);
+            (*out)[id] |= (uint8_t)lp_token_flag_keys[k].flag;
+        }
+    }
+    return LP_OK;
+}
+
 /* Arrays of a file on their way into a tokenizer. */
 typedef struct arrays {
     lp_string *tokens, *merges;
     int32_t *types;
     float *scores;
+    uint8_t *charsmap, *flags;
 } arrays;
 
 static lp_status read_keys(const lp_gguf *gguf, arrays *a, lp_tokenizer **out)
 {
     lp_tokenizer_source source = {.name = lp_gguf_path(gguf), .adds_bos = -1, .adds_space = -1};
     lp_tokenizer_kind kind = LP_TOKENIZER_BPE;
-    int adds_eos = 0, lowercase = 1, strip_accents;
+    int adds_eos = 0, lowercase = 1, strip_accents, by_merges = 0, space_once = 0, space_unless = 0, collapses = 0;
     LP_TRY(lp_gguf_get_string(gguf, "tokenizer.ggml.model", true, &source.model));
     LP_TRY(lp_tokenizer_find_kind(source.name, source.model, &kind)); /* before keys that other models lack are missed */
     LP_TRY(lp_gguf_get_string(gguf, "tokenizer.ggml.pre", false, &source.pre));
     size_t n_tokens = 0;
     LP_TRY(read_strings(gguf, "tokenizer.ggml.tokens", &a->tokens, &n_tokens));
-    if (kind == LP_TOKENIZER_SPM) LP_TRY(read_scores(gguf, n_tokens, &a->scores));
-    if (kind == LP_TOKENIZER_BPE) LP_TRY(read_strings(gguf, "tokenizer.ggml.merges", &a->merges, &source.n_merges));
+    if (lp_tokenizer_kind_has_scores(kind)) LP_TRY(read_scores(gguf, n_tokens, &a->scores));
+    LP_TRY(read_bool(gguf, LP_KEY_BY_MERGES, &by_merges));
+    LP_TRY(read_bool(gguf, LP_KEY_SPACE_ONCE, &space_once));
+    LP_TRY(read_bool(gguf, LP_KEY_SPACE_UNLESS, &space_unless));
+    LP_TRY(read_bool(gguf, "tokenizer.ggml.remove_extra_whitespaces", &collapses));
+    if (kind == LP_TOKENIZER_UNIGRAM) LP_TRY(read_charsmap(gguf, &a->charsmap, &source.n_charsmap));
+    LP_TRY(read_flags(gguf, n_tokens, &a->flags));
+    if (kind == LP_TOKENIZER_BPE || kind == LP_TOKENIZER_GEMMA4 || (kind == LP_TOKENIZER_SPM && by_merges)) LP_TRY(read_strings(gguf, "tokenizer.ggml.merges", &a->merges, &source.n_merges));
     LP_TRY(read_types(gguf, n_tokens, &a->types));
     LP_TRY(read_named(gguf, n_tokens, kind, source.named));
     LP_TRY(read_bool(gguf, "tokenizer.ggml.add_bos_token", &source.adds_bos));
@@ -136,7 +183,14 @@ static lp_status read_keys(const lp_gguf *gguf, arrays *a, lp_tokenizer **out)
     LP_TRY(read_bool(gguf, "tokenizer.ggml.normalizer.strip_accents", &strip_accents));
     source.keeps_case = !lowercase;
     source.keeps_accents = !strip_accents;
+    if (kind == LP_TOKENIZER_UNIGRAM && !lp_gguf_find(gguf, "tokenizer.ggml.add_eos_token")) adds_eos = source.named[LP_NAMED_EOS] >= 0;
     source.adds_eos = adds_eos;
+    source.by_merges = by_merges;
+    source.space_once = space_once;
+    source.space_unless = space_unless;
+    source.collapses_spaces = collapses;
+    source.charsmap = a->charsmap;
+    source.flags = a->flags;
     source.special_take_space = is_phi3(gguf);
     source.scores = a->scores;
     source.tokens = a->tokens;
@@ -155,5 +209,7 @@ lp_status lp_tokenizer_create(const lp_gguf *gguf, lp_tokenizer **out)
     free(a.merges);
     free(a.types);
     free(a.scores);
+    free(a.charsmap);
+    free(a.flags);
     return status;
 }

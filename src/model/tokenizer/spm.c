@@ -43,6 +43,19 @@ lp_status lp_spm_rank(uint32_t **rank, lp_arena *arena, const float *scores, siz
     return LP_OK;
 }
 
+/* ---- words -------------------------------------------------------------------------------------------------------- */
+
+bool lp_spm_words_end(const lp_vocabulary *vocabulary)
+{
+    for (int32_t id = 0; id < vocabulary->n; id++) {
+        lp_string text = vocabulary->text[id];
+        size_t at = 0;
+        while (text.n - at >= 3 && !memcmp(text.data + at, LP_SPM_SPACE, 3)) at += 3;
+        if (text.n > at && memmem(text.data + at, text.n - at, LP_SPM_SPACE, 3)) return false;
+    }
+    return true;
+}
+
 /* ---- merging ------------------------------------------------------------------------------------------------------ */
 
 void lp_spm_scratch_free(lp_spm_scratch *scratch)
@@ -50,6 +63,8 @@ void lp_spm_scratch_free(lp_spm_scratch *scratch)
     free(scratch->text);
     free(scratch->symbol);
     free(scratch->heap);
+    free(scratch->ids.id);
+    lp_bpe_scratch_free(&scratch->bpe);
     *scratch = (lp_spm_scratch){0};
 }
 
@@ -155,6 +170,18 @@ static void merge(symbols *s, uint32_t n)
     }
 }
 
+/* Appends the ids of bytes that are no token together. */
+static lp_status put_bytes(const lp_spm *spm, const uint8_t *text, size_t n, lp_ids *out)
+{
+    LP_TRY(lp_ids_reserve(out, n));
+    for (size_t k = 0; k < n; k++) {
+        int32_t id = spm->byte_id[text[k]];
+        if (id < 0) return lp_fail(LP_INPUT, "text: byte 0x%02x: the vocabulary has no token for it and no unknown token", text[k]);
+        out->id[out->n++] = id;
+    }
+    return LP_OK;
+}
+
 static lp_status emit(const symbols *s, lp_ids *out)
 {
     const lp_spm *spm = s->spm;
@@ -167,11 +194,34 @@ static lp_status emit(const symbols *s, lp_ids *out)
             out->id[out->n++] = id;
             continue;
         }
-        for (size_t k = 0; k < n; k++) {
-            id = spm->byte_id[text[k]];
-            if (id < 0)
-                return lp_fail(LP_INPUT, "text: byte 0x%02x: the vocabulary has no token for it and no unknown token", text[k]);
+        LP_TRY(put_bytes(spm, text, n, out));
+    }
+    return LP_OK;
+}
+
+/* By the list of merges. A character without a token is -1 less its place among the bytes. */
+static lp_status encode_by_merges(const lp_spm *spm, lp_spm_scratch *scratch, size_t n_text, lp_ids *out)
+{
+    const uint8_t *text = scratch->text;
+    lp_ids *ids = &scratch->ids;
+    ids->n = 0;
+    if (n_text > INT32_MAX) return lp_fail(LP_USAGE, "text: %zu bytes with spaces escaped, at most 2147483647 are possible", n_text);
+    LP_TRY(lp_ids_reserve(ids, n_text));
+    for (size_t at = 0, length; at < n_text; at += length) {
+        length = character(text + at, n_text - at);
+        int32_t id = lp_vocabulary_find(spm->vocabulary, text + at, length);
+        ids->id[ids->n++] = id >= 0 ? id : -1 - (int32_t)at;
+    }
+    LP_TRY(lp_bpe_merge(spm->merges, &scratch->bpe, ids->id, &ids->n));
+    LP_TRY(lp_ids_reserve(out, ids->n));
+    for (size_t i = 0; i < ids->n; i++) {
+        int32_t id = ids->id[i];
+        if (id >= 0) {
+            LP_TRY(lp_ids_reserve(out, 1));
             out->id[out->n++] = id;
+        } else {
+            size_t at = (size_t)(-1 - id);
+            LP_TRY(put_bytes(spm, text + at, character(text + at, n_text - at), out));
         }
     }
     return LP_OK;
@@ -184,6 +234,7 @@ lp_status lp_spm_encode(const lp_spm *spm, lp_spm_scratch *scratch, const uint8_
     uint32_t n_symbols = 0;
     LP_TRY(escape(scratch, text, n, space_before, &n_text));
     if (!n_text) return LP_OK;
+    if (spm->merges) return encode_by_merges(spm, scratch, n_text, out);
     for (size_t at = 0; at < n_text; at += character(scratch->text + at, n_text - at)) n_symbols++;
     LP_TRY(reserve_symbols(scratch, n_symbols));
     symbols s = {.spm = spm, .text = scratch->text, .n_text = (uint32_t)n_text, .begin = scratch->symbol, .heap = scratch->heap};

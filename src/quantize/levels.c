@@ -1,5 +1,5 @@
 /* Numbers to the codes of an element. Ties: foundation 2 (10), the element's rule. */
-#include "quantize/coder.h"
+#include "quantize/levels.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -45,7 +45,7 @@ static float edge_between(const entry *a, const entry *b)
     return exact && upper ? next_below(middle) : middle;
 }
 
-static lp_status fill(lp_coder *c, const lp_element *e)
+static lp_status fill(lp_levels *c, const lp_element *e)
 {
     uint32_t n_codes = 1u << e->bits;
     entry *list = malloc(n_codes * sizeof *list);
@@ -81,9 +81,9 @@ static lp_status fill(lp_coder *c, const lp_element *e)
     return status;
 }
 
-lp_status lp_coder_create(const lp_element *element, lp_coder **out)
+lp_status lp_levels_create(const lp_element *element, lp_levels **out)
 {
-    lp_coder *c = *out = calloc(1, sizeof *c);
+    lp_levels *c = *out = calloc(1, sizeof *c);
     if (!c) return lp_fail_memory(sizeof *c, "a format");
     c->bits = element->bits;
     if (is_hardware_float(element)) {
@@ -93,21 +93,21 @@ lp_status lp_coder_create(const lp_element *element, lp_coder **out)
     }
     lp_status status = element->bits <= MOST_BITS ? fill(c, element) : lp_fail(LP_UNSUPPORTED, "elements of %d bits cannot be encoded", element->bits);
     if (status == LP_OK) return LP_OK;
-    lp_coder_free(c);
+    lp_levels_free(c);
     *out = NULL;
     return status;
 }
 
-void lp_coder_free(lp_coder *coder)
+void lp_levels_free(lp_levels *levels)
 {
-    if (!coder) return;
-    free(coder->value);
-    free(coder->code);
-    free(coder->edge);
-    free(coder);
+    if (!levels) return;
+    free(levels->value);
+    free(levels->code);
+    free(levels->edge);
+    free(levels);
 }
 
-int lp_coder_nearest(const lp_coder *c, float x)
+int lp_levels_nearest(const lp_levels *c, float x)
 {
     if (c->is_uniform) { /* consecutive integers have even codes where they are even */
         float q = rintf(x < c->least ? c->least : x > c->most ? c->most : x);
@@ -118,10 +118,10 @@ int lp_coder_nearest(const lp_coder *c, float x)
     return i;
 }
 
-uint32_t lp_coder_round(const lp_coder *c, float x, float *value)
+uint32_t lp_levels_round(const lp_levels *c, float x, float *value)
 {
     if (c->n) {
-        int i = lp_coder_nearest(c, x);
+        int i = lp_levels_nearest(c, x);
         *value = c->value[i];
         return c->code[i];
     }
