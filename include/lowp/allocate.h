@@ -142,7 +142,9 @@ typedef struct lp_allocation {
     int *choice;               /* [n_classes] option of each class */
     lp_tensor_rule *rules;     /* [n_rules] the same as rules for lp_quantize, the caller's own first */
     int n_rules;
-    const lp_packing *base;    /* format of most weights */
+    const lp_packing *base;    /* of the tensors that no rule names */
+    const lp_packing **packings; /* [n_packings] of our own, which the rules point to */
+    int n_packings;
     uint64_t n_bytes;          /* of the file that these rules give */
     double objective, lower_bound, relaxation; /* of the problem that was solved last: KL in nats per token */
     bool optimal;
