@@ -101,6 +101,8 @@ lp_status cli_allocate_run(const cli_common *common, const cli_allocate *options
         status = parse_candidates(names, &formats, &o.n_formats);
         o.formats = formats;
     }
+    o.sensitivity_recipe = options->sensitivity_recipe;
+    if (!status) status = lp_recipe_check(options->sensitivity_recipe, &calibrated);
     if (!status && !q->stats && !q->recipe) {
         status = calibrate(common, q->model, q->calibration, q->n_calibration, q->pool, &stats);
         q->stats = stats;

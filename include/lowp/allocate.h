@@ -116,6 +116,8 @@ typedef struct lp_allocate_options {
     const char *const *formats;  /* [n_formats] candidates; NULL: all that are worth trying at this size */
     int n_formats;
     lp_quantize_options quantize; /* search, statistics, rules (a tensor with a rule has no choice), pool */
+    const char *sensitivity_recipe; /* candidates are made by this instead of quantize.recipe, which is slow perhaps; NULL: the same.
+                                  * What is measured is then of these candidates, not of the file to come */
     lp_sensitivity_options sensitivity;
     const char *scratch;         /* a path beside which candidates are written for the time of the call */
     const char *table;           /* sensitivities are read from and added to this file; NULL: none */

@@ -146,7 +146,8 @@ static void set_provenance(allocator *a, const char *text, size_t n_text)
     hash_text(text, n_text, t->text_sha256);
     if (q->stats) strncpy(t->stats_sha256, lp_stats_sha256(q->stats), sizeof t->stats_sha256 - 1);
     lp_recipe recipe;
-    if (q->recipe && lp_recipe_parse(q->recipe, &recipe) == LP_OK) lp_recipe_print(&recipe, t->recipe, sizeof t->recipe);
+    const char *text_of_recipe = a->o->sensitivity_recipe ? a->o->sensitivity_recipe : q->recipe;
+    if (text_of_recipe && lp_recipe_parse(text_of_recipe, &recipe) == LP_OK) lp_recipe_print(&recipe, t->recipe, sizeof t->recipe);
     else strncpy(t->recipe, q->search == LP_SEARCH_RTN ? "rtn" : "reference", sizeof t->recipe - 1);
     t->n_context = lp_harness_context(a->harness);
     t->n_windows = lp_harness_windows(a->harness);

@@ -38,7 +38,8 @@ static bool has_narrow_rows(const lp_gguf *gguf)
 static bool has_importance(const lp_allocate_options *o)
 {
     bool calibrated = false;
-    return o->quantize.stats || (o->quantize.recipe && lp_recipe_check(o->quantize.recipe, &calibrated) == LP_OK && calibrated);
+    const char *recipe = o->sensitivity_recipe ? o->sensitivity_recipe : o->quantize.recipe;
+    return o->quantize.stats || (recipe && lp_recipe_check(recipe, &calibrated) == LP_OK && calibrated);
 }
 
 /* Whether the default list holds the format for this model and budget. */
@@ -127,6 +128,7 @@ static lp_status make_candidate(const lp_model *model, const lp_allocate_options
     q.rules = rules;
     q.packing = c->packing;
     q.mixture = NULL;
+    if (o->sensitivity_recipe) q.recipe = o->sensitivity_recipe;
     q.force = true;
     q.dry_run = false;
     lp_status status = lp_quantize(lp_model_gguf(model), path, &q, progress, &result);

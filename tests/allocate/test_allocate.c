@@ -201,14 +201,36 @@ static lp_allocate_options options_of(uint64_t n_bytes)
                                  .sensitivity = measuring, .n_rounds = -1};
 }
 
-static uint64_t quantized_size(const lp_model *model, const lp_allocation *a, const char *name)
+static uint64_t quantized_size_by(const lp_model *model, const lp_allocation *a, const char *name, const char *recipe)
 {
     lp_quantize_result r;
-    const lp_quantize_options q = {.packing = a->base, .rules = a->rules, .n_rules = a->n_rules, .force = true};
+    const lp_quantize_options q = {.packing = a->base, .rules = a->rules, .n_rules = a->n_rules, .force = true, .recipe = recipe};
     ok(lp_quantize(lp_model_gguf(model), test_path(name), &q, NULL, &r));
     uint64_t n = r.n_bytes;
     lp_quantize_result_free(&r);
     return n;
+}
+
+static uint64_t quantized_size(const lp_model *model, const lp_allocation *a, const char *name)
+{
+    return quantized_size_by(model, a, name, NULL);
+}
+
+static void candidates_may_be_made_by_another_recipe_than_the_file(void **unused)
+{
+    (void)unused;
+    lp_model *model = open_model(true);
+    lp_allocation a;
+    lp_allocate_options o = options_of((uint64_t)(4.5 * (double)lp_model_get_info(model)->n_parameters / 8) + 4000);
+    o.sensitivity_recipe = "rtn";
+    o.quantize.recipe = "reference";
+    o.n_rounds = 0;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &a));
+    assert_string_equal(a.table->recipe, "rtn");
+    assert_int_equal(quantized_size_by(model, &a, "recipe.gguf", "reference"), a.n_bytes);
+    assert_true(a.n_bytes <= o.n_bytes);
+    lp_allocation_free(&a);
+    lp_model_close(model);
 }
 
 static void the_file_is_within_the_budget_and_better_than_every_single_format(void **unused)
@@ -471,6 +493,7 @@ int main(void)
         cmocka_unit_test(threads_change_no_bit_of_a_sensitivity),
         cmocka_unit_test(tensors_must_come_in_the_order_of_the_forward),
         cmocka_unit_test(the_file_is_within_the_budget_and_better_than_every_single_format),
+        cmocka_unit_test(candidates_may_be_made_by_another_recipe_than_the_file),
         cmocka_unit_test(a_budget_below_the_smallest_file_is_refused_and_says_how_small_it_can_be),
         cmocka_unit_test(a_rule_of_the_caller_holds),
         cmocka_unit_test(formats_of_our_own_are_candidates_beside_those_of_gguf),
