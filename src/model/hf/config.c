@@ -37,6 +37,7 @@ static const config_row rows[] = {
     {"num_experts_per_tok", "expert_used_count", LP_HF_MIXTRAL, SIZE, true, 4096, 0, -1},
     {"num_experts_per_tok", "expert_used_count", LP_HF_EXPERTS, SIZE, true, 4096, 0, -1},
     {"moe_intermediate_size", "expert_feed_forward_length", LP_HF_EXPERTS, SIZE, true, 1 << 20, 0, -1},
+    {"shared_expert_intermediate_size", "expert_shared_feed_forward_length", LP_HF_SHARED, SIZE, true, 1 << 20, 0, -1},
     {"embedding_multiplier", "embedding_scale", LP_HF_SCALES, REAL, false, 0, 1, -1},
     {"attention_multiplier", "attention.scale", LP_HF_SCALES, REAL, false, 0, 1, -1},
     {"residual_multiplier", "residual_scale", LP_HF_SCALES, REAL, false, 0, 1, -1},
@@ -53,7 +54,8 @@ static const struct {
     const char *hf, *text; /* text: as JSON */
     bool required;         /* absent means something else */
 } facts[] = {
-    {LP_HF_EXPERTS, "norm_topk_prob", "true", true},
+    {LP_HF_EXPERTS | LP_HF_QK_NORMS, "norm_topk_prob", "true", true},
+    {LP_HF_EXPERTS | LP_HF_SHARED, "norm_topk_prob", "false", false},
     {LP_HF_EXPERTS, "decoder_sparse_step", "1", false},
     {LP_HF_EXPERTS, "mlp_only_layers", "[]", false},
     {LP_HF_EXPERTS, "use_sliding_window", "false", false},

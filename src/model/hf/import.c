@@ -115,8 +115,10 @@ static lp_status make_item(importer *m, const lp_hf_name *name, int64_t layer, c
     i->packing = t->type->packing ? lp_packing_by_name(t->type->packing) : NULL;
     if (!i->packing || !i->packing->is_float)
         return lp_fail(LP_UNSUPPORTED, "%s: %s: weights of dtype %s cannot be converted (F32, F16 and BF16 can)", m->folder, shown, t->type->name);
-    if (t->n_dims < 1 || t->n_dims > 2 || t->n_bytes == 0)
+    if (t->n_dims < 1 || t->n_dims > (name->of & LP_HF_STACKED ? 3 : 2) || t->n_bytes == 0)
         return lp_fail(LP_INPUT, "%s: %s: has %d dimensions and %llu bytes", m->folder, shown, t->n_dims, (unsigned long long)t->n_bytes);
+    if (name->flags & LP_HF_ROW && (t->n_dims != 2 || t->dim[0] != 1))
+        return lp_fail(LP_INPUT, "%s: %s: is no matrix of one row", m->folder, shown);
     if (is_shifted(m, name) && t->n_dims != 1)
         return lp_fail(LP_INPUT, "%s: %s: a norm of %d dimensions", m->folder, shown, t->n_dims);
     if (!lp_mul_u64(t->n_bytes, (uint64_t)i->n_parts, &i->n_bytes)) return lp_fail_memory(SIZE_MAX, "a tensor of many parts");
@@ -143,7 +145,7 @@ static lp_status add_tensor(importer *m, const lp_safetensor *t)
     int64_t layer, part;
     lp_name_printable(t->name, shown);
     if (ends_with(t->name, ".self_attn.rotary_emb.inv_freq")) return LP_OK; /* follows from rope_theta */
-    const lp_hf_name *name = lp_hf_find_name(m->architecture, t->name, false, &layer, &part);
+    const lp_hf_name *name = lp_hf_find_name(m->architecture->has | LP_HF_STACKED, t->name, false, &layer, &part);
     if (!name) return lp_fail(LP_UNSUPPORTED, "%s: %s: a tensor that %s does not have", m->folder, shown, m->architecture->class_name);
     if (layer >= m->shape.n_layer)
         return lp_fail(LP_INPUT, "%s: %s: the model has %lld layers", m->folder, shown, (long long)m->shape.n_layer);
@@ -239,11 +241,12 @@ static lp_status declare(importer *m)
         int64_t dim[3];
         int n_dims = t->n_dims;
         for (int d = 0; d < n_dims; d++) dim[d] = t->dim[n_dims - 1 - d];
+        if (i->name->flags & LP_HF_ROW) n_dims = 1;
         if (lp_hf_has_parts(i->name)) dim[n_dims++] = i->n_parts;
         char name[LP_GGUF_MAX_NAME + 1];
         lp_hf_make_name(i->name, i->layer, -1, true, name, sizeof name);
         LP_TRY(lp_gguf_writer_add_tensor(m->writer, name, n_dims, dim, i->packing));
-        if (t->n_dims == 2 && !(i->name->flags & LP_HF_WIDE)) matrices = i->packing;
+        if (t->n_dims >= 2 && !(i->name->flags & LP_HF_WIDE)) matrices = i->packing;
         if (is_shifted(m, i->name) && t->n_dims == 1) LP_TRY(record_rest(m, i, name));
     }
     if (matrices && matrices->file_type >= 0) LP_TRY(lp_gguf_writer_set_u32(m->writer, "general.file_type", (uint32_t)matrices->file_type));
