@@ -193,8 +193,10 @@ typedef struct lp_hf_split {
 extern const lp_hf_split lp_hf_splits[];
 int lp_hf_split_count(void);
 
-/* A folder as a GGUF file. Errors as above. */
+/* A folder as a GGUF file. Errors as above. What is in another order there, experts above all, is copied: above a bound into a
+ * temporary file. */
 lp_status lp_hf_open(const char *folder, lp_gguf **out);
+lp_status lp_hf_open_within(const char *folder, size_t most_in_memory, lp_gguf **out);
 
 /* True if path is a folder. */
 bool lp_hf_is_folder(const char *path);
