@@ -36,6 +36,17 @@ fuzz:
 fuzz-long:
 	$(MAKE) fuzz FUZZ_SECONDS=$(FUZZ_LONG_SECONDS)
 
+# Branches of the readers (src/file, src/model/tokenizer) that tests and corpora take: at least 95 %.
+COVERED := ^(base|file|fuzz|hard|model tokenizer|model convert|quantize file)
+coverage:
+	meson setup build-coverage -Dbuildtype=debug -Db_coverage=true -Ddefault_library=static --reconfigure >/dev/null 2>&1 || \
+	    meson setup build-coverage -Dbuildtype=debug -Db_coverage=true -Ddefault_library=static >/dev/null
+	ninja -C build-coverage >/dev/null
+	find build-coverage -name '*.gcda' -delete
+	meson test -C build-coverage --list 2>/dev/null | sed 's/^[^/]*\/ //' | grep -E '$(COVERED)' | tr '\n' '\0' | \
+	    xargs -0 meson test -C build-coverage --no-rebuild --timeout-multiplier 8 >build-coverage/tests.log
+	tools/coverage.py build-coverage --least 95
+
 # Compares formats, quantizers, files and tokenizers with other programs, from PyPI.
 check-peers: all $(PEERS)
 	@set -e; for check in tests/peers/check_*.py; do echo "== $$check"; $(PEERS) $$check; done
@@ -55,4 +66,4 @@ install: build/build.ninja
 clean:
 	rm -rf build build-*
 
-.PHONY: all demo test bench fuzz fuzz-long check-peers install clean
+.PHONY: all demo test bench fuzz fuzz-long coverage check-peers install clean

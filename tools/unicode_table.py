@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Writes src/model/tokenizer/unicode_table.c: the general category of every code point, as a two-stage table; with
-`mappings`, unicode_mappings.c: decompositions without non-spacing marks, and lower case.
+`mappings`, unicode_mappings.c: decompositions without non-spacing marks, and lower case; with `forms`,
+unicode_forms.c: what the normalization forms need.
 
 The version is that of the `tokenizers` library (0.23: Unicode 16.0), whose splits the models were trained on. Needs
 `pip install unicodedata2==16.0.0`; Python's own unicodedata serves if it has the same version.
 
     tools/unicode_table.py > src/model/tokenizer/unicode_table.c
     tools/unicode_table.py mappings > src/model/tokenizer/unicode_mappings.c
+    tools/unicode_table.py forms > src/model/tokenizer/unicode_forms.c
 """
 import sys
 
@@ -67,6 +69,57 @@ if sys.argv[1:] == ["mappings"]:
     mapping("unaccented", "Canonical decomposition without non-spacing marks; Hangul is computed.", lambda c: [c] if 0xAC00 <= c < 0xD7A4
             else [ord(x) for x in unicodedata.normalize("NFD", chr(c)) if unicodedata.category(x) != "Mn"])
     mapping("lower", "Lower case.", lambda c: [NEW_LOWER[c]] if c in NEW_LOWER else [ord(x) for x in chr(c).lower()])
+    sys.exit()
+
+def decompositions(form, name, what, pool):
+    pairs = []
+    for c in range(0x110000):
+        to = unicodedata.normalize(form, chr(c)) if not (0xD800 <= c < 0xE000 or 0xAC00 <= c < 0xD7A4) else chr(c)
+        if to != chr(c):
+            at = pool.setdefault(to, sum(map(len, pool)))
+            pairs.append("{0x%x,%d,%d}" % (c, at, len(to)))
+    print(f"\n/* {what} */\nconst size_t lp_n_{name} = {len(pairs)};\nconst lp_decomposition lp_{name}[{len(pairs)}] = {{")
+    print("\n".join(rows(pairs)))
+    print("};")
+
+
+if sys.argv[1:] == ["forms"]:
+    print(f"/* Normalization forms of Unicode {VERSION}. Written by tools/unicode_table.py: do not edit. */")
+    print('#include "model/tokenizer/unicode_forms.h"\n\n/* clang-format off */')
+    pool = {}
+    decompositions("NFD", "canonical", "Canonical decomposition, complete; Hangul is computed.", pool)
+    decompositions("NFKD", "compatible", "Compatibility decomposition, complete; Hangul is computed.", pool)
+    characters = [ord(c) for text in pool for c in text]
+    assert len(characters) < 65536
+    print(f"\n/* What they become. */\nconst uint32_t lp_decomposed[{len(characters)}] = {{")
+    print("\n".join(rows(["0x%x" % c for c in characters])))
+    print("};")
+    pairs = []
+    for c in range(0x110000):
+        d = unicodedata.decomposition(chr(c)).split()
+        if len(d) == 2 and d[0][0] != "<" and unicodedata.normalize("NFC", chr(c)) == chr(c):
+            pairs.append((int(d[0], 16), int(d[1], 16), c))
+    print(f"\n/* Pairs that become one character, in order; Hangul is computed. */\nconst size_t lp_n_composed = {len(pairs)};\n"
+          f"const lp_composition lp_composed[{len(pairs)}] = {{")
+    print("\n".join(rows(["{0x%x,0x%x,0x%x}" % p for p in sorted(pairs)])))
+    print("};")
+    seconds = {b for a, b, c in pairs} | set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3))
+    blocks, index = {}, []
+    for first in range(0, 0x110000, BLOCK):
+        block = []
+        for c in range(first, first + BLOCK):
+            known = not 0xD800 <= c < 0xE000
+            order = unicodedata.combining(chr(c)) if known else 0
+            # 255: order 0, but a character before it may swallow it, or it is none of the form NFC
+            block.append(order or (255 if known and (c in seconds or unicodedata.normalize("NFC", chr(c)) != chr(c)) else 0))
+        index.append(blocks.setdefault(tuple(block), len(blocks)))
+    assert len(blocks) <= 256
+    print(f"\n/* Combining class; 255: 0, but NFC may change it. */\nconst uint8_t lp_order_block[{len(index)}] = {{")
+    print("\n".join(rows(index)))
+    print(f"}};\nconst uint8_t lp_order_of[{len(blocks)} * {BLOCK}] = {{")
+    for block in blocks:
+        print("\n".join(rows(block)))
+    print("};")
     sys.exit()
 
 values = [category(c) for c in range(0x110000)]

@@ -1,33 +1,48 @@
 /* The loop of second moments, compiled once per instruction set; the bits are the same for all. */
 #include "calibrate/moments.h"
 
-#include <string.h>
-
 #ifndef LP_LANES_ISA
 #define LP_LANES_ISA ref
 #endif
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
 
-enum { HIGH = 4, WIDE = 16 };
+/* Sums of HIGH x WIDE entries stay in registers: compilers turn plain arrays of this shape into shuffles. */
+typedef double vector __attribute__((vector_size(64), aligned(8), may_alias));
+#ifdef __AVX512F__
+enum { HIGH = 8, VECTORS = 2 };
+#else
+enum { HIGH = 4, VECTORS = 1 };
+#endif
+enum { LANES = sizeof(vector) / sizeof(double), WIDE = VECTORS * LANES };
 
 /* HIGH rows of sums at once, so that a loaded value of b serves all of them. */
 static void add_strip(const double *restrict a, const double *restrict b, int64_t n, int64_t k, int64_t i, int64_t j,
                       double *restrict sum)
 {
-    double s[HIGH][WIDE];
-    for (int r = 0; r < HIGH; r++) memcpy(s[r], sum + (i + r) * k + j, sizeof s[r]);
+    vector s[HIGH][VECTORS];
+    for (int r = 0; r < HIGH; r++)
+        for (int v = 0; v < VECTORS; v++) s[r][v] = *(const vector *)(const void *)(sum + (i + r) * k + j + v * LANES);
     for (int64_t t = 0; t < n; t++) {
-        const double *restrict x = a + t * k + i, *restrict y = b + t * k + j;
+        const double *restrict x = a + t * k + i;
+        vector y[VECTORS];
+        for (int v = 0; v < VECTORS; v++) y[v] = *(const vector *)(const void *)(b + t * k + j + v * LANES);
         for (int r = 0; r < HIGH; r++)
-            for (int c = 0; c < WIDE; c++) s[r][c] += x[r] * y[c];
+            for (int v = 0; v < VECTORS; v++) s[r][v] += x[r] * y[v];
     }
-    for (int r = 0; r < HIGH; r++) memcpy(sum + (i + r) * k + j, s[r], sizeof s[r]);
+    for (int r = 0; r < HIGH; r++)
+        for (int v = 0; v < VECTORS; v++) *(vector *)(void *)(sum + (i + r) * k + j + v * LANES) = s[r][v];
 }
 
 static void add_some(const double *a, const double *b, int64_t n, int64_t k, int64_t i, int64_t j0, int64_t j1, double *sum)
 {
-    for (int64_t j = j0; j < j1; j++) {
+    int64_t j = j0;
+    for (; j + LANES <= j1; j += LANES) {
+        vector s = *(const vector *)(const void *)(sum + i * k + j);
+        for (int64_t t = 0; t < n; t++) s += a[t * k + i] * *(const vector *)(const void *)(b + t * k + j);
+        *(vector *)(void *)(sum + i * k + j) = s;
+    }
+    for (; j < j1; j++) {
         double s = sum[i * k + j];
         for (int64_t t = 0; t < n; t++) s += a[t * k + i] * b[t * k + j];
         sum[i * k + j] = s;

@@ -29,11 +29,6 @@ struct lp_session {
     void *observer_context, *expert_context, *layer_context;
 };
 
-/* The parts of lp_session_forward: checks the batch and hands out cache pages; the caller runs the ops (the batch's arrays must
- * live until then); the logits, with failed rows blanked. */
-lp_status lp_session_begin(lp_session *session, const lp_batch *batch);
-const float *lp_session_logits(lp_session *session);
-
 /* Makes w read tensor t, repacked if this session's linear layers want it so; the tiles that it had are freed. */
 lp_status lp_session_read_matrix(lp_session *session, const lp_tensor *t, lp_weight *w);
 

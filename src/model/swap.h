@@ -24,6 +24,11 @@ size_t lp_session_state_bytes(const lp_session *session, int32_t op);
 void lp_session_save(const lp_session *session, int32_t op, void *state);
 void lp_session_restore(lp_session *session, int32_t op, const void *state);
 
+/* The parts of lp_session_forward: checks the batch and hands out cache pages (the batch's arrays must live until its ops have
+ * run); the logits, with failed rows blanked. */
+lp_status lp_session_begin(lp_session *session, const lp_batch *batch);
+const float *lp_session_logits(lp_session *session);
+
 /* Runs the ops [first, end) on the batch that was set; end -1: all. */
 void lp_session_run_ops(lp_session *session, int32_t first, int32_t end);
 

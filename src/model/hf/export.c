@@ -54,9 +54,10 @@ static lp_status read_names(const lp_gguf *gguf, const char *key, lp_names *name
 {
     const lp_gguf_key *list = lp_gguf_find(gguf, key);
     if (!list || list->type != LP_GGUF_ARRAY || list->element != LP_GGUF_STRING) return LP_OK;
-    const uint8_t *p = list->raw; /* lengths were checked when the file was opened */
+    const uint8_t *p = list->raw, *end = p + list->n_raw; /* lengths were checked when the file was opened, but it may change */
     for (uint64_t i = 0; i < list->n_elements; i++) {
-        size_t n = (size_t)lp_read_u64(p);
+        size_t left = (size_t)(end - p), n = left < 8 ? 0 : (size_t)lp_read_u64(p);
+        if (left < 8 || n > left - 8) return lp_fail(LP_INPUT, "%s: %s: the file changed while it was read", lp_gguf_path(gguf), key);
         uint32_t index;
         bool is_new;
         LP_TRY(lp_names_add(names, (lp_string){(const char *)p + 8, n}, &index, &is_new));
@@ -240,7 +241,7 @@ static lp_status prepare(exporter *x)
 {
     lp_string name;
     char *header;
-    LP_TRY(lp_gguf_get_string(x->gguf, "general.architecture", true, &name));
+    LP_TRY(lp_gguf_get_architecture(x->gguf, true, &name));
     LP_TRY(choose_architecture(x, name));
     LP_TRY(lp_hf_read_shape(x->gguf, x->architecture, &x->shape));
     LP_TRY(read_names(x->gguf, "lowp.convert.bf16", &x->bf16));

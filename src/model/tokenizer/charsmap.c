@@ -47,6 +47,5 @@ size_t lp_charsmap_find(const lp_charsmap *charsmap, const uint8_t *text, size_t
         *replacement = (lp_string){charsmap->text + value, strlen(charsmap->text + value)};
         found = i + 1;
     }
-    /* Nor does a text end within one. */
-    return found < n && (text[found] & 0xc0) == 0x80 ? 0 : found;
+    return lp_utf8_valid_prefix(text, found) == found ? found : 0; /* nor is half a character replaced */
 }

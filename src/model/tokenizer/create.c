@@ -28,7 +28,7 @@ const lp_token_flag_key lp_token_flag_keys[LP_TOKEN_FLAG_KEYS] = {{"lowp.tokeniz
 static const char *const end_texts[] = {
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "</s>",
     "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>", "<eos>",
-    "<\uff5cend\u2581of\u2581sentence\uff5c>",
+    "<turn|>", "<|tool_response>", "<|flush|>", "<|calls|>", "[e~[", "<\uff5cend\u2581of\u2581sentence\uff5c>",
     /* padding, repository and file separators of fill-in-the-middle */
     "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]", "<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>",
     "<reponame>", "<|file_sep|>",
@@ -56,7 +56,7 @@ static void mark_ends(lp_tokenizer *t, const lp_tokenizer_source *source)
         if (source->named[ends[i]] >= 0) t->ends_generation[source->named[ends[i]]] = true;
     for (size_t i = 0; i < sizeof end_texts / sizeof *end_texts; i++) {
         int32_t id = find_text(&t->vocabulary, end_texts[i]);
-        if (id < 0) continue;
+        if (id < 0 || (t->kind == LP_TOKENIZER_GEMMA4 && !strcmp(end_texts[i], "</s>"))) continue; /* HTML's, there */
         t->ends_generation[id] = true;
         t->type[id] = LP_TOKEN_CONTROL;
     }

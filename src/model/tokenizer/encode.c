@@ -6,6 +6,7 @@
 #include "model/tokenizer/split_stages.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/unicode.h"
+#include "model/tokenizer/unicode_forms.h"
 
 /* Words come back: each is remembered by where it stood and where its ids stand in the output. */
 typedef struct known_word {
@@ -17,7 +18,7 @@ enum { LONGEST_KNOWN = 64, MOST_KNOWN = 1 << 14 };
 
 typedef struct session {
     const lp_tokenizer *tokenizer;
-    const uint8_t *text; /* well-formed UTF-8; SPM: any bytes */
+    const uint8_t *text; /* well-formed UTF-8, but where keeps_bytes holds */
     size_t n_text;
     lp_text_buffer normal; /* fragments of the text as the words are taken from, where that differs */
     const uint8_t *base;   /* text or normal.data: where words begin to count */
@@ -28,6 +29,7 @@ typedef struct session {
     uint8_t *characters; /* [2 max_token] a word in byte characters */
     lp_spm_scratch spm;
     lp_unigram_scratch unigram;
+    bool normalizes;     /* BPE: fragments become NFC in `normal` */
     bool after_special;  /* at the start, too */
 } session;
 
@@ -137,6 +139,13 @@ static lp_space_before space_before(const session *s, size_t at)
 
 static lp_status fragment_bpe(session *s, size_t at, size_t end)
 {
+    if (s->normalizes) {
+        size_t first = s->normal.n;
+        LP_TRY(lp_normalize(LP_NFC, s->text + at, end - at, &s->normal));
+        s->base = s->normal.data;
+        at = first;
+        end = s->normal.n;
+    }
     lp_split_walk walk = {.split = s->tokenizer->split, .text = s->base, .at = at, .n = end};
     while (walk.at < end) {
         size_t begin = walk.at;
@@ -312,7 +321,8 @@ static lp_status begin(session *s)
     return lp_ids_reserve(&s->out, s->n_text / 4 + 2);
 }
 
-static bool keeps_bytes(const lp_tokenizer *t) { return t->kind == LP_TOKENIZER_SPM || t->kind == LP_TOKENIZER_GEMMA4; }
+/* SentencePiece has tokens of bytes, Unigram's normalizer replaces what is no UTF-8 by itself. */
+static bool keeps_bytes(const lp_tokenizer *t) { return t->kind == LP_TOKENIZER_SPM || t->kind == LP_TOKENIZER_UNIGRAM; }
 
 lp_status lp_tokenizer_encode(const lp_tokenizer *tokenizer, const char *text, size_t n, bool parse_special,
                               bool add_special, int32_t **ids, size_t *n_ids)
@@ -323,11 +333,11 @@ lp_status lp_tokenizer_encode(const lp_tokenizer *tokenizer, const char *text, s
     session s = {.tokenizer = tokenizer, .text = (const uint8_t *)text, .n_text = n, .after_special = true};
     uint8_t *replaced = NULL;
     lp_status status = LP_OK;
-    /* Tokens of bytes keep what is no UTF-8. */
     if (!keeps_bytes(tokenizer) && lp_utf8_valid_prefix(s.text, n) < n) {
         status = replace_invalid(s.text, n, &replaced, &s.n_text);
         s.text = replaced;
     }
+    s.normalizes = status == LP_OK && tokenizer->split && tokenizer->split->nfc && !lp_is_nfc(s.text, s.n_text);
     if (status == LP_OK) status = begin(&s);
     if (status == LP_OK && add_special && tokenizer->adds_bos) s.out.id[s.out.n++] = tokenizer->bos;
     if (status == LP_OK) status = encode_text(&s, parse_special);

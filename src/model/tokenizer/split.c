@@ -6,9 +6,11 @@
 #include "model/tokenizer/unicode.h"
 
 static const lp_split rows[] = {
-    {.names = "gpt-2 phi-2 mpt olmo jais roberta-bpe jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code "
+    {.names = "gpt-2 phi-2 jais roberta-bpe jina-es jina-de jina-v1-en jina-v2-es jina-v2-de jina-v2-code "
               "gigachat a.x-4.0 mellum modern-bert exaone4 trillion granite-docling",
      .contractions = LP_CONTRACTION_LOWER, .letters = LP_LETTERS},
+    {.names = "olmo mpt",
+     .contractions = LP_CONTRACTION_LOWER, .letters = LP_LETTERS, .nfc = true},
     {.names = "smollm starcoder refact command-r codeshell exaone minerva-7b mellum2",
      .contractions = LP_CONTRACTION_LOWER, .letters = LP_LETTERS, .isolate_numbers = true, .max_numbers = 1},
     {.names = "llama-bpe llama3 llama-v3 falcon3 falcon-h1 pixtral midm-2.0 lfm2 jina-v5-nano",
@@ -20,12 +22,15 @@ static const lp_split rows[] = {
     {.names = "glm4 glm5",
      .contractions = LP_CONTRACTION_ANY_CASE, .letters = LP_LETTERS, .prefix_any = true, .max_numbers = 3,
      .newlines_after_others = true, .newline_runs = true, .whole_word_first = true},
-    {.names = "qwen2 deepseek-r1-qwen stablelm2 hunyuan megrez kormo f2llmv2 solar-open grok-2",
+    {.names = "qwen2",
+     .contractions = LP_CONTRACTION_ANY_CASE, .letters = LP_LETTERS, .prefix_any = true, .max_numbers = 1,
+     .newlines_after_others = true, .newline_runs = true, .nfc = true},
+    {.names = "deepseek-r1-qwen stablelm2 hunyuan megrez kormo f2llmv2 solar-open grok-2",
      .contractions = LP_CONTRACTION_ANY_CASE, .letters = LP_LETTERS, .prefix_any = true, .max_numbers = 1,
      .newlines_after_others = true, .newline_runs = true},
     {.names = "qwen35",
      .contractions = LP_CONTRACTION_ANY_CASE, .letters = LP_LETTERS | LP_MARKS, .prefix_any = true, .max_numbers = 1,
-     .newlines_after_others = true, .newline_runs = true},
+     .newlines_after_others = true, .newline_runs = true, .nfc = true},
     {.names = "ufakzeka",
      .contractions = LP_CONTRACTION_NONE, .letters = LP_LETTERS, .prefix_any = true, .max_numbers = 1,
      .newlines_after_others = true, .newline_runs = true},

@@ -32,6 +32,7 @@ typedef struct lp_split {
     bool newline_runs;
     bool whole_word_first;        /* a word that is a token is not merged ("ignore_merges") */
     bool adds_bos;                /* where tokenizer.ggml.add_bos_token is absent */
+    bool nfc;                     /* the text is normalized first */
     const lp_split_stage *stages; /* several patterns, one after another, instead; NULL: none (split_stages.h) */
 } lp_split;
 

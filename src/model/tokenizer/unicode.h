@@ -72,4 +72,7 @@ static inline int lp_utf8_encode_short(uint32_t code_point, uint8_t *out)
     return 2;
 }
 
+/* Writes a code point; returns 1 to 4. */
+size_t lp_utf8_encode(uint32_t code_point, uint8_t out[4]);
+
 #endif

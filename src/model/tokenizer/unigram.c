@@ -29,8 +29,9 @@ lp_status lp_text_append(lp_text_buffer *buffer, const void *bytes, size_t n)
 
 /* ---- normalizing -------------------------------------------------------------------------------------------------- */
 
-/* Appends what a text was replaced by. pending: spaces that are not written before it is known what follows. */
-static lp_status append_replaced(const lp_unigram *u, lp_string text, bool *pending, lp_text_buffer *out)
+/* Appends what a text was replaced by. pending: spaces that are not written before it is known what follows; those at the start,
+ * `first`, are not written at all. */
+static lp_status append_replaced(const lp_unigram *u, lp_string text, size_t first, bool *pending, lp_text_buffer *out)
 {
     for (size_t i = 0; i < text.n;) {
         if (text.data[i] == ' ') {
@@ -43,7 +44,7 @@ static lp_status append_replaced(const lp_unigram *u, lp_string text, bool *pend
         }
         const char *space = memchr(text.data + i, ' ', text.n - i);
         size_t end = space ? (size_t)(space - text.data) : text.n;
-        if (*pending) LP_TRY(lp_text_append(out, LP_SPM_SPACE, N_SPACE));
+        if (*pending && out->n > first) LP_TRY(lp_text_append(out, LP_SPM_SPACE, N_SPACE));
         *pending = false;
         LP_TRY(lp_text_append(out, text.data + i, end - i));
         i = end;
@@ -54,20 +55,18 @@ static lp_status append_replaced(const lp_unigram *u, lp_string text, bool *pend
 lp_status lp_unigram_normalize(const lp_unigram *unigram, const uint8_t *text, size_t n, lp_space_before before, lp_text_buffer *out)
 {
     size_t first = out->n;
-    bool pending = false, begins = true; /* collapsed spaces at the start go away */
+    bool pending = false;
     if (!n) return LP_OK;
     if (!unigram->collapses && before == LP_SPACE_ALWAYS) LP_TRY(lp_text_append(out, LP_SPM_SPACE, N_SPACE));
     for (size_t at = 0; at < n;) {
         lp_string piece = {(const char *)text + at, 0};
         size_t length = lp_charsmap_find(&unigram->charsmap, text + at, n - at, &piece);
         if (!length) {
-            length = text[at] < 0x80 ? 1 : lp_utf8_length(text + at, n - at);
-            piece.n = length;
+            piece.n = length = lp_utf8_length(text + at, n - at);
+            if (!length) piece = (lp_string){"\xef\xbf\xbd", 3}, length = 1; /* of no use to the charsmap */
         }
-        LP_TRY(append_replaced(unigram, piece, &pending, out));
+        LP_TRY(append_replaced(unigram, piece, first, &pending, out));
         at += length;
-        if (begins && out->n == first) pending = false;
-        else begins = false;
     }
     bool wanted = unigram->collapses ? before != LP_SPACE_NEVER : before == LP_SPACE_UNLESS;
     bool present = before == LP_SPACE_UNLESS && out->n - first >= N_SPACE && !memcmp(out->data + first, LP_SPM_SPACE, N_SPACE);

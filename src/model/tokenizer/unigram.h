@@ -41,8 +41,8 @@ typedef enum lp_space_before {
     LP_SPACE_ALWAYS
 } lp_space_before;
 
-/* Appends a text as the scores see it: replaced by the charsmap, spaces as U+2581. text[0..n) is well-formed UTF-8.
- * Errors: LP_RESOURCE. */
+/* Appends a text as the scores see it: replaced by the charsmap, spaces as U+2581, a byte outside well-formed
+ * UTF-8 as U+FFFD. Errors: LP_RESOURCE. */
 lp_status lp_unigram_normalize(const lp_unigram *unigram, const uint8_t *text, size_t n, lp_space_before before, lp_text_buffer *out);
 
 /* Appends the ids of a text of well-formed UTF-8 that is normalized. Sums are binary64, from the left; of equal sums the

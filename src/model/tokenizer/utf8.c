@@ -53,6 +53,21 @@ size_t lp_utf8_valid_prefix(const uint8_t *text, size_t n)
     return at;
 }
 
+size_t lp_utf8_encode(uint32_t c, uint8_t out[4])
+{
+    if (c < 0x800) return (size_t)lp_utf8_encode_short(c, out);
+    size_t k = 0;
+    if (c >= 0x10000) {
+        out[k++] = (uint8_t)(0xf0 | c >> 18);
+        out[k++] = (uint8_t)(0x80 | (c >> 12 & 63));
+    } else {
+        out[k++] = (uint8_t)(0xe0 | c >> 12);
+    }
+    out[k++] = (uint8_t)(0x80 | (c >> 6 & 63));
+    out[k++] = (uint8_t)(0x80 | (c & 63));
+    return k;
+}
+
 /* Bytes at the end of text that begin a well-formed sequence without completing it: 0 to 3. */
 static size_t incomplete_tail(const uint8_t *text, size_t n)
 {

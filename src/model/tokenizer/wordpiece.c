@@ -70,18 +70,7 @@ static lp_status append(word *w, uint32_t c)
         w->text = grown;
         w->room = room;
     }
-    uint8_t *p = w->text + w->n;
-    if (c < 0x800) return w->n += (size_t)lp_utf8_encode_short(c, p), LP_OK;
-    int k = 0;
-    if (c >= 0x10000) {
-        p[k++] = (uint8_t)(0xf0 | c >> 18);
-        p[k++] = (uint8_t)(0x80 | (c >> 12 & 63));
-    } else {
-        p[k++] = (uint8_t)(0xe0 | c >> 12);
-    }
-    p[k++] = (uint8_t)(0x80 | (c >> 6 & 63));
-    p[k++] = (uint8_t)(0x80 | (c & 63));
-    w->n += (size_t)k;
+    w->n += lp_utf8_encode(c, w->text + w->n);
     return LP_OK;
 }
 

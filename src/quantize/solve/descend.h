@@ -15,7 +15,7 @@ typedef struct lp_descent {
     int reach, reach_b;   /* trials in each direction around a and b; 0: codes alone */
 } lp_descent;
 
-/* rows: w, q, code and unit as the sweep left them; s in: y, out: g. */
+/* rows: w, q, y, code and unit as the sweep left them; s becomes g. */
 typedef void lp_descend_fn(const lp_descent *descent, const lp_coder *coder, lp_tile_rows *rows);
 lp_descend_fn lp_descend_ref, lp_descend_avx2, lp_descend_avx512;
 

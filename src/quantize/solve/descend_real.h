@@ -1,11 +1,14 @@
 /* Coordinate descent for one type; included by sweep.c behind sweep_real.h. */
 
 #define lanes NAME(lanes)
+#define vector NAME(vector)
 
 static void NAME(start_gradient)(const lp_descent *x, lp_tile_rows *rows)
 {
     lanes d[LP_SWEEP_COLS];
     const lanes *w = rows->w, *q = rows->q;
+    if (rows->y) memcpy(rows->s, rows->y, (size_t)x->k * sizeof *d);
+    else memset(rows->s, 0, (size_t)x->k * sizeof *d);
     for (int64_t first = 0; first < x->k; first += LP_SWEEP_COLS) {
         int64_t last = x->k - first < LP_SWEEP_COLS ? x->k : first + LP_SWEEP_COLS;
         for (int64_t j = first; j < last; j++)
@@ -18,8 +21,8 @@ static void NAME(start_gradient)(const lp_descent *x, lp_tile_rows *rows)
 static inline void NAME(take_change)(const lp_descent *x, int64_t j, const REAL *restrict change, lanes *restrict g)
 {
     const REAL *restrict h = x->h + j * x->k;
-    for (int64_t i = 0; i < x->k; i++)
-        for (int l = 0; l < LP_TILE; l++) g[i][l] -= change[l] * h[i];
+    const vector c = *(const vector *)(const void *)change;
+    for (int64_t i = 0; i < x->k; i++) *NAME(as_vector)(g + i) -= c * h[i];
 }
 
 static bool NAME(descend_codes)(const lp_descent *x, const lp_coder *coder, lp_tile_rows *rows)
@@ -149,3 +152,4 @@ static void NAME(descend_rows)(const lp_descent *x, const lp_coder *coder, lp_ti
 }
 
 #undef lanes
+#undef vector

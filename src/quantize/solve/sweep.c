@@ -49,19 +49,20 @@ lp_status lp_sweep_f64(const lp_sweep *sweep, const lp_coder *coder, lp_tile_row
 
 void JOIN(lp_factor_update_, LP_LANES_ISA)(double *t, int64_t k, int64_t j0, int64_t j1, int64_t b0, int64_t b1)
 {
-    enum { WIDE = 16 };
+    typedef double wide __attribute__((vector_size(64), aligned(8), may_alias));
+    enum { LANES = sizeof(wide) / sizeof(double), WIDE = 4 * LANES };
     for (int64_t b = b0; b < b1; b++) {
         double *restrict row = t + b * k;
         int64_t a = 0;
         for (; a + WIDE <= b + 1; a += WIDE) {
-            double sum[WIDE];
-            memcpy(sum, row + a, sizeof sum);
+            wide sum[4], *at = (wide *)(void *)(row + a);
+            for (int c = 0; c < 4; c++) sum[c] = at[c];
             for (int64_t j = j1 - 1; j >= j0; j--) {
                 const double *restrict other = t + j * k;
-                const double f = other[b];
-                for (int l = 0; l < WIDE; l++) sum[l] -= other[a + l] * f;
+                const wide *x = (const wide *)(const void *)(other + a);
+                for (int c = 0; c < 4; c++) sum[c] -= x[c] * other[b];
             }
-            memcpy(row + a, sum, sizeof sum);
+            for (int c = 0; c < 4; c++) at[c] = sum[c];
         }
         for (; a <= b; a++)
             for (int64_t j = j1 - 1; j >= j0; j--) row[a] -= t[j * k + a] * t[j * k + b];

@@ -55,6 +55,7 @@ typedef struct lp_sweep {
     int64_t k;
     const int64_t *order;    /* [k] column at each position */
     const void *r;           /* [k][k] */
+    const void *cross;       /* [k][k] of columns, moments.h: the rows aim at what the float network's layer gives; NULL */
     const float *importance; /* [k] of columns: what the reference search weighs by */
     bool fixed;              /* all units are fitted on the weights as they come, before the first column is rounded; needed
                               * if order is not ascending */
@@ -66,7 +67,8 @@ typedef struct lp_sweep {
 /* Rows of a tile in every stage. Arrays are of float, or of double in the double instance. */
 typedef struct lp_tile_rows {
     const void *w;     /* [k][LP_TILE] weights */
-    void *s;           /* [k][LP_TILE] by position; in: 0, or the error that the row starts with; out: undefined */
+    void *s;           /* [k][LP_TILE] by position; in: 0; out: undefined */
+    void *y;           /* [k][LP_TILE] out: W times cross; NULL without */
     void *q;           /* [k][LP_TILE] out: values of the codes */
     uint8_t *code;     /* [k][LP_TILE] out: index of the level (whole numbers: level - low) */
     lp_unit *unit;     /* [k / unit] */

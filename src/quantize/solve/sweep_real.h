@@ -2,7 +2,13 @@
  * alone; every loop over lanes is a plain loop of LP_TILE. */
 
 typedef REAL NAME(lanes)[LP_TILE];
+/* The same as one value, where a loop's sums must stay in registers: compilers turn arrays of arrays into shuffles. */
+typedef REAL NAME(vector) __attribute__((vector_size(LP_TILE * sizeof(REAL)), aligned(4), may_alias));
 #define lanes NAME(lanes)
+#define vector NAME(vector)
+
+static inline vector *NAME(as_vector)(lanes *x) { return (vector *)(void *)x; }
+static inline const vector *NAME(as_const)(const lanes *x) { return (const vector *)(const void *)x; }
 
 /* Nearest level of x = scale * level + offset, in each row. */
 static inline void NAME(nearest)(const lp_grid *grid, const REAL *restrict x, const REAL *restrict inverse, const REAL *restrict scale,
@@ -45,18 +51,20 @@ static void NAME(feed)(const REAL *restrict r, int64_t k, const lanes *restrict 
     enum { WIDE = 8 };
     int64_t j = j0;
     for (; j + WIDE <= j1; j += WIDE) {
-        lanes sum[WIDE];
-        memcpy(sum, s + j, sizeof sum);
+        vector sum[WIDE], *at = NAME(as_vector)(s + j);
+        for (int c = 0; c < WIDE; c++) sum[c] = at[c];
         for (int64_t i = i0; i < i1; i++) {
-            const REAL *restrict row = r + i * k + j, *restrict e = d[i - i0];
-            for (int c = 0; c < WIDE; c++)
-                for (int l = 0; l < LP_TILE; l++) sum[c][l] += e[l] * row[c];
+            const REAL *restrict row = r + i * k + j;
+            const vector e = *NAME(as_const)(d + (i - i0));
+            for (int c = 0; c < WIDE; c++) sum[c] += e * row[c];
         }
-        memcpy(s + j, sum, sizeof sum);
+        for (int c = 0; c < WIDE; c++) at[c] = sum[c];
     }
-    for (; j < j1; j++)
-        for (int64_t i = i0; i < i1; i++)
-            for (int l = 0; l < LP_TILE; l++) s[j][l] += d[i - i0][l] * r[i * k + j];
+    for (; j < j1; j++) {
+        vector sum = *NAME(as_const)((const lanes *)s + j);
+        for (int64_t i = i0; i < i1; i++) sum += *NAME(as_const)(d + (i - i0)) * r[i * k + j];
+        *NAME(as_vector)(s + j) = sum;
+    }
 }
 
 /* What the weights of columns [j0, j0 + n) stand at, errors so far shared out best: c = w + y with y R = s on them. */
@@ -65,11 +73,9 @@ static void NAME(current)(const REAL *restrict r, int64_t k, const lanes *restri
 {
     for (int j = 0; j < n; j++) { /* c holds y at first */
         const REAL inverse = (REAL)1 / r[(j0 + j) * k + j0 + j];
-        lanes sum;
-        memcpy(sum, s[j0 + j], sizeof sum);
-        for (int i = 0; i < j; i++)
-            for (int l = 0; l < LP_TILE; l++) sum[l] -= c[i][l] * r[(j0 + i) * k + j0 + j];
-        for (int l = 0; l < LP_TILE; l++) c[j][l] = sum[l] * inverse;
+        vector sum = *NAME(as_const)(s + j0 + j);
+        for (int i = 0; i < j; i++) sum -= *NAME(as_const)((const lanes *)c + i) * r[(j0 + i) * k + j0 + j];
+        *NAME(as_vector)(c + j) = sum * inverse;
     }
     for (int j = 0; j < n; j++)
         for (int l = 0; l < LP_TILE; l++) c[j][l] += w[j0 + j][l];
@@ -93,8 +99,7 @@ static void NAME(try_unit)(const lp_grid *grid, const REAL *restrict r, int64_t 
             d[j][l] = c[j][l] - q[l];
         }
         for (int i = j + 1; i < n; i++) {
-            const REAL f = r[(j0 + j) * k + j0 + i];
-            for (int l = 0; l < LP_TILE; l++) s[i][l] += d[j][l] * f;
+            *NAME(as_vector)(s + i) += *NAME(as_const)((const lanes *)d + j) * r[(j0 + j) * k + j0 + i];
         }
     }
 }
@@ -228,10 +233,32 @@ static lp_status NAME(sweep_fixed)(const lp_sweep *sweep, const lp_coder *coder,
     return LP_OK;
 }
 
+/* Aims at W z where the columns read x: with y = W E[(z - x) x^T] the best weights are W + y H^-1, and the error that a row starts
+ * with is y R^-T: s R^T = y. */
+static void NAME(align)(const lp_sweep *sweep, lp_tile_rows *rows)
+{
+    int64_t k = sweep->k;
+    const REAL *r = sweep->r;
+    lanes *s = rows->s, *y = rows->y;
+    memset(y, 0, (size_t)k * sizeof *y);
+    for (int64_t first = 0; first < k; first += LP_SWEEP_COLS) {
+        int64_t last = k - first < LP_SWEEP_COLS ? k : first + LP_SWEEP_COLS;
+        NAME(feed)(sweep->cross, k, (const lanes *)rows->w + first, first, last, 0, k, y);
+    }
+    for (int64_t i = k - 1; i >= 0; i--) {
+        const REAL *restrict row = r + i * k, over = (REAL)1 / row[i];
+        vector sum = *NAME(as_const)((const lanes *)y + sweep->order[i]);
+        for (int64_t j = i + 1; j < k; j++) sum -= *NAME(as_const)((const lanes *)s + j) * row[j];
+        *NAME(as_vector)(s + i) = sum * over;
+    }
+}
+
 static lp_status NAME(sweep_rows)(const lp_sweep *sweep, const lp_coder *coder, lp_tile_rows *rows)
 {
     for (int l = 0; l < LP_TILE; l++) rows->loss[l] = 0.0;
+    if (sweep->cross) NAME(align)(sweep, rows);
     return sweep->fixed || sweep->given ? NAME(sweep_fixed)(sweep, coder, rows) : NAME(sweep_in_order)(sweep, coder, rows);
 }
 
 #undef lanes
+#undef vector
