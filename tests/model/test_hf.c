@@ -379,6 +379,27 @@ static void a_file_with_experts_is_mixtral_and_one_with_windows_mistral(void **s
     }
 }
 
+static void keys_that_config_json_has_no_word_for_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *label, *key, *type, *bad, *good;
+    } cases[] = {{"mixtral", "llama.expert_weights_scale", "f32", "2.5", "1"},
+                 {"granite", "granite.rope.scaling.finetuned", "bool", "false", "true"},
+                 {"olmo2", "olmo2.rope.freq_base_swa", "f32", "10000", "500000"}};
+    for (int i = 0; i < 3; i++) {
+        lp_convert_result r;
+        bool in_place;
+        lp_key_change change = {cases[i].key, cases[i].type, cases[i].bad};
+        make_folder(cases[i].label);
+        ok(lp_gguf_edit(test_path("source.gguf"), &change, 1, true, false, &in_place));
+        refused(lp_convert(test_path("source.gguf"), test_path("none"), &(lp_convert_options){0}, NULL, &r), LP_UNSUPPORTED, cases[i].key);
+        change.value = cases[i].good;
+        ok(lp_gguf_edit(test_path("source.gguf"), &change, 1, true, false, &in_place));
+        convert(test_path("source.gguf"), test_path("some"));
+    }
+}
+
 /* ---- refusals ---------------------------------------------------------------------------------------------------- */
 
 typedef struct refusal {
@@ -462,6 +483,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(transformers_5_writes_rope_parameters_and_they_are_read),
         cmocka_unit_test(windows_are_read_as_each_architecture_means_them),
         cmocka_unit_test(yarn_keeps_an_attention_factor_that_is_not_its_own),
+        cmocka_unit_test(keys_that_config_json_has_no_word_for_are_refused),
         cmocka_unit_test(a_file_with_experts_is_mixtral_and_one_with_windows_mistral),
     };
     enum { N_FIXED = sizeof fixed / sizeof *fixed, N_REFUSALS = sizeof refusals / sizeof *refusals, ROOM = 64 };
