@@ -57,7 +57,7 @@ static void put_option(FILE *out, const cli_option *o)
     fputs("Fl \\-", out);
     put_word(out, o->name, strlen(o->name), false);
     if (o->choices) fputs(" Ar ", out);
-    for (int i = 0; o->choices && o->choices[i]; i++) fprintf(out, "%s%s", i ? "|" : "\\&", o->choices[i]);
+    for (int i = 0; o->choices && o->choices[i]; i++) fputs(i ? " | \\&" : "\\&", out), put_word(out, o->choices[i], strlen(o->choices[i]), false);
     if (!o->choices && o->value) fputs(" Ar \\&", out), put_word(out, o->value, strlen(o->value), false);
     fputc('\n', out);
     put_text(out, o->help);

@@ -352,7 +352,7 @@ const cli_verb cli_quantize = {
                 "lowp quantize embedded -o better.gguf --format q3_k --stats stats.gguf\n"
                 "lowp quantize embedded -o best.gguf --format q3_k --recipe gptq --calibration embedded-calibration --calibration-windows 8\n"
                 "lowp quantize embedded -o none.gguf --format q2_k --dry-run\n"
-                "lowp quantize embedded -o best.gguf --size 4.5bpw --candidates q3_k,q4_k,q5_k,q6_k --windows 1\n",
+                "lowp quantize embedded -o fitted.gguf --size 4.5bpw --candidates q3_k,q4_k,q5_k,q6_k --windows 1\n",
     .options = {options_table},
     .options_size = sizeof defaults,
     .defaults = &defaults,
