@@ -41,7 +41,7 @@ typedef struct cli_option {
     char letter;      /* of the short form, or 0 */
     cli_kind kind;
     size_t offset;              /* of the field in the verb's struct */
-    const char *value;          /* what stands for the value in --help */
+    const char *value;          /* what stands for the value in --help; NULL for a CHOICE: its choices */
     double least, most;         /* INTEGER and REAL: the range, ends included */
     const char *const *choices; /* CHOICE: names, NULL at the end */
     const char *help;

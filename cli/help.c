@@ -46,8 +46,8 @@ static void print_option(FILE *out, const cli_option *o)
     char letter[5] = "    ";
     if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
     int at = fprintf(out, "  %s--%s%s", letter, o->name, o->choices || o->value ? " " : "");
-    if (o->choices) at = print_choices(out, o->choices, at);
-    else if (o->value) at += fprintf(out, "%s", o->value);
+    if (o->value) at += fprintf(out, "%s", o->value); /* long lists of choices name a value and stand in the text */
+    else if (o->choices) at = print_choices(out, o->choices, at);
     if (at > HELP_COLUMN - 2) {
         fputc('\n', out);
         at = 0;

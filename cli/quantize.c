@@ -230,10 +230,10 @@ static lp_status quantize(const quantize_options *options, const lp_gguf *source
     lp_allocation allocation = {0};
     bool chosen = cli_allocate_wanted(&options->allocate);
     warn_requantize(options, source);
-    if (chosen) status = cli_allocate_run(&options->common, &options->allocate, options->calibration, options->output, q, &allocation);
+    if (chosen) status = cli_allocate_run(&options->common, &options->allocate, options->output, q, &allocation);
     if (!status) status = write_and_print(options, source, q, chosen ? &allocation : NULL);
     if (q->stats != given->stats) lp_stats_free((lp_stats *)(uintptr_t)q->stats); /* made by the way */
-    if (chosen && !status) lp_allocation_free(&allocation);
+    lp_allocation_free(&allocation);
     lp_pool_destroy(pool);
     return status;
 }
@@ -268,14 +268,20 @@ static lp_status open_source(const quantize_options *options, lp_quantize_option
 {
     bool calibrated;
     lp_status status = lp_recipe_check(options->recipe, &calibrated);
-    if (!status && options->calibration && !calibrated && !cli_allocate_wanted(&options->allocate))
+    bool allocates = cli_allocate_wanted(&options->allocate), needs_text = calibrated || allocates;
+    const char *text = options->calibration;
+    if (!text && allocates && !strcmp(options->common.operand[0], "embedded")) text = "embedded-calibration";
+    if (!status && allocates && !text)
+        return cli_fail(LP_USAGE, "some hundred kilobytes of the kind that the model is used for; 'embedded-calibration' is inside the program",
+                        "--size needs --calibration TEXT to measure on");
+    if (!status && options->calibration && !needs_text)
         return cli_fail(LP_USAGE, "for example: --recipe gptq", "--calibration: this recipe uses no calibration text");
-    if (!status && calibrated && !options->calibration)
+    if (!status && calibrated && !text)
         return cli_fail(LP_USAGE, "'--calibration embedded-calibration' takes one that is inside the program",
                         "--recipe %.100s: needs --calibration TEXT", options->recipe);
-    if (!status && calibrated) status = lp_text_read(options->calibration, &o->text, &q->n_calibration);
-    if (!status && calibrated) status = lp_model_open(options->common.operand[0], &o->model);
-    if (!status && !calibrated) status = lp_container_open(options->common.operand[0], &o->container);
+    if (!status && needs_text) status = lp_text_read(text, &o->text, &q->n_calibration);
+    if (!status && needs_text) status = lp_model_open(options->common.operand[0], &o->model);
+    if (!status && !needs_text) status = lp_container_open(options->common.operand[0], &o->container);
     if (!status && options->stats) status = lp_stats_read(options->stats, &o->stats);
     q->model = o->model;
     q->calibration = o->text;
@@ -324,7 +330,7 @@ static const cli_option options_table[] = {
      "how codes are chosen: stages such as 'gptq(damp=0.01)+descend', or a method ('lowp methods' lists both); default: the format's "
      "reference search"},
     {"calibration", 0, CLI_TEXT, offsetof(quantize_options, calibration), "TEXT", 0, 0, NULL,
-     "text that a recipe's statistics, or with --size the losses, are measured on: a file, '-' or embedded-calibration; of the model's "
+     "text that a recipe's statistics, and with --size the losses, are measured on: a file, '-' or embedded-calibration; of the model's "
      "own kind, but not the one that it is evaluated on"},
     {"calibration-windows", 0, CLI_INTEGER, offsetof(quantize_options, calibration_windows), "N", 1, 2147483647, NULL,
      "only its first N windows; default: all of it"},
@@ -336,7 +342,7 @@ static const cli_option options_table[] = {
     {0},
 };
 
-static const quantize_options defaults = {.allocate = {.n_rounds = -1}};
+static const quantize_options defaults = {.allocate = {.n_rounds = -1, .n_anchors = 3}};
 
 const cli_verb cli_quantize = {
     .name = "quantize",
@@ -352,7 +358,8 @@ const cli_verb cli_quantize = {
                 "lowp quantize embedded -o better.gguf --format q3_k --stats stats.gguf\n"
                 "lowp quantize embedded -o best.gguf --format q3_k --recipe gptq --calibration embedded-calibration --calibration-windows 8\n"
                 "lowp quantize embedded -o none.gguf --format q2_k --dry-run\n"
-                "lowp quantize embedded -o fitted.gguf --size 4.5bpw --candidates q3_k,q4_k,q5_k,q6_k --windows 1\n",
+                "lowp quantize embedded -o size.gguf --size 4.9bpw --stats stats.gguf --candidates q4_k,q5_k --sensitivity-windows 1 "
+                "--sensitivity-context 64 --sensitivity-rounds 0\n",
     .options = {options_table},
     .options_size = sizeof defaults,
     .defaults = &defaults,

@@ -392,21 +392,41 @@ static bool was_told(const lp_graph *g, const lp_op *op, int32_t end)
     const lp_tensor *t = g->value[op->in[1]].tensor;
     for (int32_t i = 0; i < end; i++) {
         const lp_op *other = &g->op[i];
-        if (other->id == LP_OP_LINEAR && other->in[0] == op->in[0] && g->value[other->in[1]].tensor->name == t->name) return true;
+        if (other->id == op->id && other->in[0] == op->in[0] && g->value[other->in[1]].tensor->name == t->name) return true;
     }
     return false;
+}
+
+static bool is_encoded(const lp_graph *g, const lp_op *op) { return g->value[op->in[0]].storage == LP_STORAGE_ACT_I8; }
+
+/* Rows of what an EXPERT_LINEAR reads, each to the experts that were chosen for it. */
+static void tell_experts(const lp_session *s, const lp_op *op, const float *rows, int64_t width)
+{
+    const lp_graph *g = &s->graph;
+    const float *route = lp_exec_rows(&s->exec, op->in[2]);
+    int64_t used = op->n_used, share = g->value[op->in[0]].repeat ? 1 : used;
+    const char *first = g->value[op->in[1]].tensor->name;
+    for (int64_t r = 0; r < s->exec.n_tokens * used; r++) {
+        int32_t e = (int32_t)route[r / used * 2 * used + r % used];
+        const char *name = g->value[op->in[1] + e].tensor->name;
+        bool together = op->n_experts > 1 && g->value[op->in[1] + 1].tensor->name == first;
+        s->expert_observer(s->expert_context, name, together ? e : 0, together ? op->n_experts : 1, rows + r / share * width, width);
+    }
 }
 
 /* Linear layers that read the value an op is about to read: directly, or through its int8 form. */
 static void tell_observer(void *context, const lp_graph *g, const lp_op *op, const float *rows, int64_t n, int64_t width)
 {
     const lp_session *s = context;
-    if (!s->observer || (op->id != LP_OP_ENCODE_I8 && op->id != LP_OP_LINEAR)) return;
+    bool encodes = op->id == LP_OP_ENCODE_I8;
+    if (!encodes && op->id != LP_OP_LINEAR && op->id != LP_OP_EXPERT_LINEAR) return;
     for (int32_t i = 0; i < g->n_ops; i++) {
         const lp_op *reader = &g->op[i];
-        bool reads = op->id == LP_OP_LINEAR ? reader == op : reader->id == LP_OP_LINEAR && reader->in[0] == op->out;
-        if (reads && !was_told(g, reader, i))
-            s->observer(s->observer_context, g->value[reader->in[1]].tensor->name, rows, n, width);
+        bool experts = reader->id == LP_OP_EXPERT_LINEAR;
+        if (encodes ? reader->in[0] != op->out || (!experts && reader->id != LP_OP_LINEAR) : reader != op) continue;
+        if (was_told(g, reader, i)) continue;
+        if (experts && s->expert_observer) tell_experts(s, reader, rows, width);
+        if (!experts && s->observer) s->observer(s->observer_context, g->value[reader->in[1]].tensor->name, rows, n, width);
     }
 }
 
@@ -420,7 +440,7 @@ static void tell_layer(void *context, const lp_graph *g, const lp_op *op, const 
 static void set_watchers(lp_session *s)
 {
     s->exec.watch_context = s;
-    s->exec.before = s->observer ? tell_observer : NULL;
+    s->exec.before = s->observer || s->expert_observer ? tell_observer : NULL;
     s->exec.after = s->layer_watcher ? tell_layer : NULL;
 }
 
@@ -429,6 +449,22 @@ void lp_session_observe(lp_session *session, lp_observer observer, void *context
     session->observer = observer;
     session->observer_context = context;
     set_watchers(session);
+}
+
+lp_status lp_session_observe_experts(lp_session *session, lp_expert_observer observer, void *context)
+{
+    const lp_graph *g = &session->graph;
+    for (int32_t i = 0; i < g->n_ops && observer; i++) {
+        const lp_op *op = &g->op[i];
+        if (op->id != LP_OP_EXPERT_LINEAR || !is_encoded(g, op) || g->value[op->in[2]].producer < g->value[op->in[0]].producer) continue;
+        lp_fail(LP_UNSUPPORTED, "%s: %s: its inputs cannot be told apart by expert, because the router is quantized",
+                lp_gguf_path(lp_model_gguf(session->model)), g->value[op->in[1]].tensor->name);
+        return lp_hint(LP_UNSUPPORTED, "calibrate the model before it was quantized, or with f32 activations");
+    }
+    session->expert_observer = observer;
+    session->expert_context = context;
+    set_watchers(session);
+    return LP_OK;
 }
 
 void lp_session_watch_layers(lp_session *session, lp_layer_watcher watcher, void *context)

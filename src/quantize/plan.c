@@ -92,12 +92,23 @@ static lp_status check_options(const lp_gguf *source, const lp_quantize_options 
     return check_rules(source, options);
 }
 
+/* Small matrices that decide much stay as they are, as in llama.cpp: routers of experts, and norms of single heads. */
+static bool is_kept(const lp_tensor *tensor)
+{
+    static const char *const ends[] = {"ffn_gate_inp.weight", "_norm.weight"};
+    size_t n = strlen(tensor->name);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (n >= strlen(ends[i]) && strcmp(tensor->name + n - strlen(ends[i]), ends[i]) == 0) return tensor->packing->is_float;
+    return false;
+}
+
 static const lp_packing *wanted_packing(const lp_gguf *source, const lp_quantize_options *options, const lp_tensor *tensor)
 {
     if (is_number_array(tensor->packing)) return tensor->packing;
     if (is_vector(tensor)) return lp_packing_by_name("f32");
     for (int i = 0; i < options->n_rules; i++)
         if (lp_glob_match(options->rules[i].glob, tensor->name)) return options->rules[i].packing;
+    if (is_kept(tensor)) return tensor->packing;
     return options->mixture ? lp_mixture_choose(options->mixture, source, tensor) : options->packing;
 }
 
