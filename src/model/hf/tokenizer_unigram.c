@@ -101,6 +101,8 @@ lp_status lp_hf_read_unigram(lp_hf_tokenizer *t)
     if (lp_hf_present(unk)) {
         if (!lp_json_integer(unk, &id) || id < 0 || id >= t->n) return lp_fail(LP_INPUT, "%s: model: unk_id: is no token", t->file->path);
         t->type[id] = LP_TOKEN_UNKNOWN;
+    } else if (!lp_hf_is_true(lp_json_find(t->model, "byte_fallback"))) {
+        return lp_fail(LP_UNSUPPORTED, "%s: model: unk_id: null cannot be converted: t5 vocabularies have an unknown token", t->file->path);
     }
     LP_TRY(lp_hf_finish_vocabulary(t, lp_hf_present(lp_json_find(t->file->json.node, "normalizer"))));
     LP_TRY(lp_gguf_writer_set_string(t->writer, "tokenizer.ggml.model", "t5"));
