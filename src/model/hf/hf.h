@@ -188,6 +188,7 @@ typedef struct lp_hf_split {
     bool whole_word_first; /* ignore_merges */
     const char *regex;    /* of a Split before ByteLevel, or NULL */
     bool digits;          /* single digits are split off first */
+    bool nfc;             /* behind the normalizer NFC */
 } lp_hf_split;
 
 extern const lp_hf_split lp_hf_splits[];
