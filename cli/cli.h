@@ -64,7 +64,7 @@ typedef struct cli_verb {
 extern const cli_verb *const cli_verbs[]; /* all, in the order of --help; NULL at the end (main.c) */
 enum { CLI_MOST_VERBS = 63 };
 extern const cli_verb cli_help, cli_info, cli_formats, cli_quantize, cli_calibrate, cli_eval, cli_compare, cli_run, cli_tokenize,
-    cli_verify, cli_bench, cli_convert, cli_diff, cli_edit;
+    cli_verify, cli_bench, cli_convert, cli_diff, cli_edit, cli_methods;
 
 /* Fills options (a copy of the defaults) from the arguments behind the verb. Errors: LP_USAGE naming the option. */
 lp_status cli_parse(const cli_verb *verb, int n_arguments, char **arguments, void *options);

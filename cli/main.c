@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-const cli_verb *const cli_verbs[] = {&cli_info,     &cli_formats, &cli_quantize, &cli_calibrate, &cli_eval,  &cli_compare, &cli_run,
+const cli_verb *const cli_verbs[] = {&cli_info,     &cli_formats, &cli_methods, &cli_quantize, &cli_calibrate, &cli_eval,  &cli_compare, &cli_run,
                                      &cli_tokenize, &cli_verify,  &cli_convert,  &cli_diff,      &cli_edit,  &cli_bench,   &cli_help,
                                      NULL};
 

@@ -7,8 +7,6 @@
 #include "calibrate/driver.h"
 #include "quantize/solve/solve.h"
 
-typedef enum lp_transform_kind { LP_TRANSFORM_NONE, LP_TRANSFORM_SMOOTH, LP_TRANSFORM_AWQ } lp_transform_kind;
-
 /* What the stages of a recipe ask for. */
 typedef struct lp_recipe {
     lp_search search;         /* of tensors that no calibrated stage treats */
@@ -18,9 +16,6 @@ typedef struct lp_recipe {
     lp_solve_options solve;
     double damp_tied;         /* instead of solve.damp for a matrix that is embedding and output head at once: its rows are added
                                * to the residual stream too, where every channel counts */
-    int transform;            /* lp_transform_kind */
-    double alpha;             /* SMOOTH */
-    int grid;                 /* AWQ: trials */
 } lp_recipe;
 
 /* "gptq(damp=0.01,order=act)+descend(passes=4)", or the name of a method. NULL or "": the reference search. Errors: LP_USAGE with
