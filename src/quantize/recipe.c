@@ -15,7 +15,7 @@ enum { MOST_TEXT = 512 };
 
 typedef enum value_kind { VALUE_REAL, VALUE_WHOLE, VALUE_CHOICE } value_kind;
 
-typedef enum stage_id { STAGE_REFERENCE, STAGE_RTN, STAGE_IMATRIX, STAGE_CLIP, STAGE_GPTQ, STAGE_DESCEND, STAGE_COUNT } stage_id;
+typedef enum stage_id { STAGE_REFERENCE, STAGE_RTN, STAGE_SMOOTH, STAGE_AWQ, STAGE_IMATRIX, STAGE_CLIP, STAGE_GPTQ, STAGE_DESCEND, STAGE_COUNT } stage_id;
 
 typedef struct parameter {
     const char *name;
@@ -27,6 +27,7 @@ typedef struct parameter {
 
 static const char *const orders[] = {"natural", "act", NULL};
 static const char *const groups[] = {"dynamic", "static", NULL};
+static const char *const answers[] = {"no", "yes", NULL};
 static const char *const prefixes[] = {"float", "layer", "group", NULL};
 
 #define SOLVE(field) offsetof(lp_recipe, solve.field)
@@ -43,6 +44,15 @@ static const struct stage {
     [STAGE_RTN] = {"rtn", 0,
                         "plain rounding to nearest",
                         {{0}}},
+    [STAGE_SMOOTH] = {"smooth", 1,
+                      "channels of activations divided, columns of weights multiplied by a^alpha / w^(1-alpha), a and w their largest "
+                      "magnitudes; alpha=0.5, powers=no (yes: powers of two, which change no bit of the network)",
+                      {{"alpha", VALUE_REAL, offsetof(lp_recipe, scale.alpha), 0, 1, NULL},
+                       {"powers", VALUE_CHOICE, offsetof(lp_recipe, scale.powers), 0, 0, answers}}},
+    [STAGE_AWQ] = {"awq", 1,
+                   "the same with scales (mean |x|)^ratio, ratio by the error of each group of layers; grid=20 ratios from 0 on, powers=no",
+                   {{"grid", VALUE_WHOLE, offsetof(lp_recipe, scale.grid), 2, 100, NULL},
+                    {"powers", VALUE_CHOICE, offsetof(lp_recipe, scale.powers), 0, 0, answers}}},
     [STAGE_IMATRIX] = {"imatrix", 2,
                         "the reference search weighed by mean squares that are measured on the way; prefix=float (float, layer, group: on which network)",
                         {{"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes}}},
@@ -76,15 +86,25 @@ static void begin_stage(stage_id id, lp_recipe *r)
     switch (id) {
     case STAGE_REFERENCE: r->search = LP_SEARCH_REFERENCE; break;
     case STAGE_RTN: r->search = LP_SEARCH_RTN; break;
-    case STAGE_IMATRIX: r->calibrated = true; break;
+    case STAGE_IMATRIX: r->calibrated = r->measured = true; break;
+    case STAGE_SMOOTH:
+        r->calibrated = true;
+        r->scale.policy = LP_SCALE_POLICY_SMOOTH;
+        r->scale.alpha = 0.5;
+        break;
+    case STAGE_AWQ:
+        r->calibrated = true;
+        r->scale.policy = LP_SCALE_POLICY_AWQ;
+        r->scale.grid = 20;
+        break;
     case STAGE_CLIP:
-        r->calibrated = r->solves = true;
+        r->calibrated = r->measured = r->solves = true;
         r->solve.reach = 8;
         r->solve.reach_b = 2;
         r->solve.rounds = 2;
         break;
     case STAGE_GPTQ:
-        r->calibrated = r->solves = r->solve.feedback = true;
+        r->calibrated = r->measured = r->solves = r->solve.feedback = true;
         r->prefix = LP_PREFIX_LAYER;
         r->solve.damp = 0.01;
         r->damp_tied = 1.0;
@@ -166,7 +186,7 @@ static lp_status parse_stage(char *text, int *phase, lp_recipe *r)
     const struct stage *s = &stages[id];
     if (s->phase <= *phase) {
         lp_fail(LP_USAGE, "recipe: %s cannot stand here", s->name);
-        return lp_hint(LP_USAGE, "The order is: reference or rtn, then imatrix, clip or gptq, then descend; one of each.");
+        return lp_hint(LP_USAGE, "The order is: reference or rtn, then smooth or awq, then imatrix, clip or gptq, then descend; one of each.");
     }
     *phase = s->phase;
     begin_stage((stage_id)id, r);
@@ -213,7 +233,9 @@ static bool has_stage(const lp_recipe *r, int id)
     switch ((stage_id)id) {
     case STAGE_REFERENCE: return !r->calibrated && r->search == LP_SEARCH_REFERENCE;
     case STAGE_RTN: return r->search == LP_SEARCH_RTN;
-    case STAGE_IMATRIX: return r->calibrated && !r->solves && r->search == LP_SEARCH_REFERENCE;
+    case STAGE_IMATRIX: return r->measured && !r->solves;
+    case STAGE_SMOOTH: return r->scale.policy == LP_SCALE_POLICY_SMOOTH;
+    case STAGE_AWQ: return r->scale.policy == LP_SCALE_POLICY_AWQ;
     case STAGE_CLIP: return r->solves && !r->solve.feedback;
     case STAGE_GPTQ: return r->solve.feedback;
     case STAGE_DESCEND: return r->solve.passes > 0;
@@ -269,6 +291,8 @@ static const lp_method methods[] = {
     {"reference", "reference", "the format's own search, as ggml's"},
     {"rtn", "rtn", "rounding to nearest"},
     {"imatrix", "imatrix", "llama.cpp: mean squares as weights of the reference search (here measured layer by layer)"},
+    {"smoothquant", "rtn+smooth(alpha=0.5)", "SmoothQuant (ICML 2023)"},
+    {"awq", "awq(grid=20)+clip", "AWQ (MLSys 2024)"},
     {"clip", "clip", "ranges by the layer's weighted error (AWQ's second half, imatrix)"},
     {"gptq", "gptq(damp=0.01)", "GPTQ (ICLR 2023), scales fitted by the reference search"},
     {"gptq-act", "gptq(damp=0.01,order=act)", "GPTQ with columns of large input first"},

@@ -6,14 +6,17 @@
 
 #include "calibrate/driver.h"
 #include "quantize/solve/solve.h"
+#include "quantize/transform/scale.h"
 
 /* What the stages of a recipe ask for. */
 typedef struct lp_recipe {
     lp_search search;         /* of tensors that no calibrated stage treats */
-    bool calibrated;          /* the block driver runs */
+    bool calibrated;          /* a text is needed */
+    bool measured;            /* the block driver runs on the network that is quantized */
     bool solves;              /* columns are rounded by the solver; otherwise the reference search, with measured importance */
     int prefix;               /* lp_prefix */
     lp_solve_options solve;
+    lp_scale_options scale;   /* transforms before anything is rounded */
     double damp_tied;         /* instead of solve.damp for a matrix that is embedding and output head at once: its rows are added
                                * to the residual stream too, where every channel counts */
 } lp_recipe;
