@@ -290,12 +290,13 @@ static lp_status add_difference(void *context, const lp_chunk *chunk)
 }
 
 /* Both networks on one window: folding in float32 moves logits by rounding alone. */
-static lp_status prove(const lp_model *a, const lp_model *b, const char *text, size_t n_text, lp_pool *pool)
+static lp_status prove(const lp_model *a, const lp_model *b, const char *text, size_t n_text, const lp_driver_options *driver)
 {
+    enum { MOST = 128 }; /* tokens */
     lp_windows w;
     lp_session *session[2] = {NULL, NULL};
-    int64_t longest = lp_model_get_info(a)->n_context;
-    lp_eval_options o = {.n_context = longest < 128 ? longest : 128, .n_windows = 1, .hash = true, .activations = LP_ACTIVATION_F32, .pool = pool};
+    int64_t longest = lp_model_get_info(a)->n_context, n = driver->n_context && driver->n_context < MOST ? driver->n_context : MOST;
+    lp_eval_options o = {.n_context = longest < n ? longest : n, .n_windows = 1, .hash = true, .activations = LP_ACTIVATION_F32, .pool = driver->pool};
     difference d = {0, 0};
     LP_TRY(lp_windows_open(a, text, n_text, &o, &w));
     lp_status status = lp_windows_session(&w, a, &o, NULL, &session[0]);
@@ -336,7 +337,7 @@ lp_status lp_scale_model(const lp_model *model, const char *text, size_t n_text,
     } else {
         lp_gguf_parts_free(&parts);
     }
-    if (status == LP_OK) status = prove(model, *out, text, n_text, driver->pool);
+    if (status == LP_OK) status = prove(model, *out, text, n_text, driver);
     if (status != LP_OK) {
         lp_model_close(*out);
         *out = NULL;
