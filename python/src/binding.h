@@ -68,7 +68,8 @@ bool binding_pool(int n_threads, lp_pool **pool);
 
 extern PyType_Spec binding_array_spec, binding_format_spec, binding_model_spec, binding_generation_spec;
 extern PyTypeObject *binding_array_type, *binding_model_type, *binding_generation_type;
-extern PyMethodDef binding_array_methods[], binding_format_methods[], binding_pack_methods[], binding_model_methods[];
+extern PyMethodDef binding_array_methods[], binding_format_methods[], binding_pack_methods[], binding_round_methods[],
+    binding_model_methods[];
 
 typedef struct binding_model {
     PyObject_HEAD

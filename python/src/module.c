@@ -161,7 +161,8 @@ PyMODINIT_FUNC PyInit__lowp(void)
               add_type(module, &binding_format_spec, "Format") && (binding_model_type = add_type(module, &binding_model_spec, "Model")) &&
               (binding_generation_type = add_type(module, &binding_generation_spec, "Generation")) &&
               PyModule_AddFunctions(module, binding_array_methods) == 0 && PyModule_AddFunctions(module, binding_format_methods) == 0 &&
-              PyModule_AddFunctions(module, binding_pack_methods) == 0 && PyModule_AddFunctions(module, binding_model_methods) == 0;
+              PyModule_AddFunctions(module, binding_pack_methods) == 0 &&
+              PyModule_AddFunctions(module, binding_round_methods) == 0 && PyModule_AddFunctions(module, binding_model_methods) == 0;
     if (!ok) Py_CLEAR(module);
     return module;
 }
