@@ -240,8 +240,10 @@ def quantize(x: Any, format: str | Format, *, method: str = "reference", importa
         raise _lowp.UsageError(f"method {method!r}: reference or rtn")
     raw, element = _raw(x)
     packed = _lowp.encode(raw, str(format), element, method == "rtn", importance, threads)
-    shape = tuple(getattr(x, "shape", None) or memoryview(raw).shape)
-    return Quantized(_out(packed), shape, _lowp.packing_name(str(format)), x if type(x).__module__.startswith("torch") else None)
+    packing = Packing(*_lowp.packing(str(format)))
+    *rows, row_bytes = memoryview(packed).shape
+    shape = (*rows, row_bytes // packing.bytes * packing.values)
+    return Quantized(_out(packed), shape, packing.name, x if type(x).__module__.startswith("torch") else None)
 
 
 def dequantize(q: Any, format: str | Format | None = None, *, threads: int = 0) -> Any:
@@ -254,7 +256,7 @@ def dequantize(q: Any, format: str | Format | None = None, *, threads: int = 0) 
     [1.0, 2.0]
     """
     if isinstance(q, Quantized):
-        if format is not None and _lowp.packing_name(str(format)) != q.format:
+        if format is not None and _lowp.packing(str(format))[0] != q.format:
             raise _lowp.UsageError(f"these codes are {q.format}, not {format}")
         return _out(_lowp.decode(q.data, q.format, threads), q._like)
     if format is None:

@@ -61,6 +61,8 @@ typedef struct binding_progress {
 } binding_progress;
 void binding_progress_init(binding_progress *progress, PyObject *callable);
 
+/* Whether a number of threads is one, 0 .. 1024. false: an exception is set. */
+bool binding_threads(int n);
 /* A pool of n threads, 0: one per processor. false: an exception is set. */
 bool binding_pool(int n_threads, lp_pool **pool);
 

@@ -95,6 +95,13 @@ void binding_progress_init(binding_progress *progress, PyObject *callable)
     *progress = (binding_progress){{report, cancelled, progress}, callable ? callable : Py_None};
 }
 
+bool binding_threads(int n)
+{
+    if (n >= 0 && n <= 1024) return true;
+    binding_usage("threads: %d is not from 0 to 1024", n);
+    return false;
+}
+
 bool binding_pool(int n_threads, lp_pool **pool)
 {
     lp_status status = lp_pool_create(n_threads, pool);

@@ -42,7 +42,8 @@ static bool parse(PyObject *args, PyObject *kwargs, const char *signature, reque
     int mode_index, overflow_index, subnormals_index;
     *r = (request){0};
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, signature, names, &r->array, &text, &r->element, &mode, &overflow, &subnormals,
-                                     &r->rounding.random_bits, &seed, &first, &r->n_threads))
+                                     &r->rounding.random_bits, &seed, &first, &r->n_threads) ||
+        !binding_threads(r->n_threads))
         return false;
     r->rounding.seed = seed;
     r->rounding.first = first;
@@ -66,8 +67,7 @@ static bool pool_for(Py_ssize_t n, int n_threads, lp_pool **pool)
 {
     *pool = NULL;
     long most = n_threads ? n_threads : sysconf(_SC_NPROCESSORS_ONLN), wanted = (long)(n / VALUES_PER_THREAD);
-    if (n_threads >= 0 && wanted <= 1) return true;
-    return binding_pool((int)(wanted < most && n_threads >= 0 ? wanted : most), pool);
+    return wanted <= 1 || binding_pool((int)(wanted < most ? wanted : most), pool);
 }
 
 /* The input's values as one run of float32 or float64; *owned is freed by the caller. NULL: an exception is set. */

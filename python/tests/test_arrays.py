@@ -38,7 +38,16 @@ def test_a_read_only_array_is_read_where_it_lies():
     assert _lowp._address_of(x) == x.ctypes.data
 
 
+class OldDLPack(OnlyDLPack):
+    def __dlpack__(self):
+        return self.x.__dlpack__()
+
+
 def test_dlpack_and_memoryview_are_read_where_they_lie():
+    read_only = X.copy()
+    read_only.flags.writeable = False
+    assert _lowp._address_of(OnlyDLPack(read_only)) == read_only.ctypes.data
+    assert _lowp._address_of(OldDLPack(X)) == X.ctypes.data
     assert _lowp._address_of(OnlyDLPack(X)) == X.ctypes.data
     assert _lowp._address_of(memoryview(X)) == X.ctypes.data
 
@@ -71,7 +80,9 @@ def test_every_layout_gives_what_its_contiguous_copy_gives(name):
     q, wanted = lowp.quantize(x, "q8_0"), lowp.quantize(plain, "q8_0")
     assert q.shape == x.shape and q.tobytes() == wanted.tobytes()
     np.testing.assert_array_equal(lowp.round(x, "e3m2"), lowp.round(plain, "e3m2"))
-    np.testing.assert_array_equal(lowp.quantize(OnlyDLPack(plain.view()), "q8_0").data, wanted.data)
+    if x.dtype.isnative:
+        d = lowp.quantize(OnlyDLPack(x), "q8_0")
+        assert d.shape == x.shape and d.tobytes() == wanted.tobytes()
 
 
 def test_dlpack_strides_count_elements():
@@ -164,7 +175,7 @@ def test_every_packing_comes_back_near(packing):
     y = lowp.dequantize(q)
     assert y.shape == x.shape and y.dtype == np.float32
     error = np.sqrt(((x - y) ** 2).mean() / (x**2).mean())
-    assert error < {"f32": 1e-9, "f16": 1e-3, "bf16": 1e-2}.get(packing.name, 0.7)
+    assert error < {"f32": 1e-9, "f16": 1e-3, "bf16": 1e-2, "tq1_0": 0.9, "tq2_0": 0.9}.get(packing.name, 0.7)
     np.testing.assert_array_equal(lowp.dequantize(q.data, packing.name), y)
     np.testing.assert_array_equal(lowp.dequantize(q.tobytes(), packing.name), y.reshape(-1))
 
@@ -224,9 +235,9 @@ def test_without_numpy_results_are_memoryviews():
 import sys
 sys.modules["numpy"] = None
 import array, lowp
-q = lowp.quantize(array.array("f", [1.0] * 32), "q8_0")
+q = lowp.quantize(array.array("f", [127.0] * 32), "q8_0")
 y = lowp.dequantize(q)
-assert type(y) is memoryview and y.format == "f" and y.shape == (32,) and y.tolist() == [1.0] * 32, y
+assert type(y) is memoryview and y.format == "f" and y.shape == (32,) and y.tolist() == [127.0] * 32, y
 assert lowp.Format("e2m1").values.tolist()[7] == 6 and lowp.round(array.array("d", [0.3]), "e2m1").tolist() == [0.5]
 assert q.shape == (32,) and q.nbytes == 34 and len(q.tobytes()) == 34
 """

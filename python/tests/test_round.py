@@ -92,7 +92,7 @@ def test_stochastic_rounding_is_unbiased_and_depends_on_seed_and_index_alone():
 
 @pytest.mark.parametrize("options, text", [
     ({"rounding": "best"}, "nearest-even, nearest-away"), ({"overflow": "best"}, "saturate"), ({"subnormals": "best"}, "keep"),
-    ({"random_bits": 33}, ""), ({"seed": -1}, "seed"), ({"first": 1 << 64}, "first"), ({"overflow": "wrap"}, ""), ({"threads": -1}, ""),
+    ({"random_bits": 33}, "33"), ({"seed": -1}, "seed"), ({"first": 1 << 64}, "first"), ({"overflow": "wrap"}, "wrap"), ({"threads": -1}, "0 to 1024"),
 ])
 def test_rules_that_do_not_exist_or_do_not_apply_are_refused(options, text):
     with pytest.raises(lowp.UsageError, match=text):
