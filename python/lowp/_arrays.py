@@ -23,7 +23,7 @@ def _raw(x: Any) -> tuple[Any, str | None]:
     """What the extension can read of an array, and the format of its codes; None: they are plain numbers."""
     dtype = getattr(x, "dtype", None)
     element = _ML_DTYPES.get(getattr(dtype, "name", ""))
-    if element is None or not hasattr(x, "view"):
+    if dtype is None or element is None or not hasattr(x, "view"):
         return x, None
     return x.view(f"u{dtype.itemsize}"), element
 
@@ -241,8 +241,8 @@ def quantize(x: Any, format: str | Format, *, method: str = "reference", importa
     raw, element = _raw(x)
     packed = _lowp.encode(raw, str(format), element, method == "rtn", importance, threads)
     packing = Packing(*_lowp.packing(str(format)))
-    *rows, row_bytes = memoryview(packed).shape
-    shape = (*rows, row_bytes // packing.bytes * packing.values)
+    packed_shape = memoryview(packed).shape or ()  # never 0-d
+    shape = (*packed_shape[:-1], packed_shape[-1] // packing.bytes * packing.values)
     return Quantized(_out(packed), shape, packing.name, x if type(x).__module__.startswith("torch") else None)
 
 

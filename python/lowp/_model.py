@@ -111,15 +111,17 @@ class Model(_lowp.Model):
         now        the clock of the template, seconds since 1970
         """
         text = json.dumps({**variables, "messages": list(messages)}, ensure_ascii=False)
-        return self._chat(variables=text, as_text=True, add_generation_prompt=add_generation_prompt, template=template,
-                          now=int(time.time() if now is None else now))
+        rendered: str = self._chat(variables=text, as_text=True, add_generation_prompt=add_generation_prompt, template=template,
+                                   now=int(time.time() if now is None else now))
+        return rendered
 
     def chat_ids(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True, template: str | None = None,
                  now: float | None = None, **variables: Any) -> list[int]:
         """`render_chat` as tokens. Texts of special tokens in messages stay text; only the template makes special tokens."""
         text = json.dumps({**variables, "messages": list(messages)}, ensure_ascii=False)
-        return self._chat(variables=text, as_text=False, add_generation_prompt=add_generation_prompt, template=template,
-                          now=int(time.time() if now is None else now))
+        ids: list[int] = self._chat(variables=text, as_text=False, add_generation_prompt=add_generation_prompt, template=template,
+                                    now=int(time.time() if now is None else now))
+        return ids
 
     def chat(self, messages: Sequence[Mapping[str, Any]], max_tokens: int = 128, *, template: str | None = None,
              variables: Mapping[str, Any] | None = None, **options: Any) -> str:
