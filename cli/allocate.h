@@ -16,6 +16,11 @@ typedef struct cli_allocate {
      "instead of --format: the best file of at most this size, every tensor in the format that measurements choose: 18MB "    \
      "(10^6 bytes), 4.7G (2^30), 4.5bpw (bits per weight of the whole file)"},                                                \
     {"bpw", 0, CLI_REAL, (offset_) + offsetof(cli_allocate, bpw), "B", 0.1, 64, NULL, "the same as --size Bbpw"},             \
+    {"time", 0, CLI_REAL, (offset_) + offsetof(cli_allocate, milliseconds), "MS", 0, 1e9, NULL,                               \
+     "with --size: also at most this many milliseconds for the products of one token, as timed on this machine; files then "  \
+     "differ from machine to machine"},                                                                                       \
+    {"report", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, report), "R.html", 0, 0, NULL,                                 \
+     "with --size: also write a page that shows the choice: bits of every tensor, the curve of size and loss"},               \
     {"sensitivities", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, sensitivities), "FILE", 0, 0, NULL,                     \
      "with --size: measured losses are kept in this file (JSON) and used again; those of another model or text are refused"}, \
     {"candidates", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, candidates), "LIST", 0, 0, NULL,                           \

@@ -58,8 +58,8 @@ static void print_json(const quantize_options *options, const lp_gguf *source, c
 static bool same_group(const lp_quantize_row *a, const lp_quantize_row *b)
 {
     bool same_reason = a->fallback == b->fallback || (a->fallback && b->fallback && strcmp(a->fallback, b->fallback) == 0);
-    return a->source == b->source && a->packing == b->packing && a->importance == b->importance && same_reason &&
-           strcmp(a->method, b->method) == 0;
+    return lp_packing_equal(a->source, b->source) && lp_packing_equal(a->packing, b->packing) && a->importance == b->importance &&
+           same_reason && strcmp(a->method, b->method) == 0;
 }
 
 static int64_t row_values(const lp_quantize_row *row)
@@ -118,7 +118,7 @@ static void print_groups(FILE *out, const lp_quantize_result *r, bool dry_run)
         if (!dry_run) cli_table_cell(table, "%.3f %%", 100 * worst);
         if (important) cli_table_cell(table, "%s", row->importance ? "yes" : "-");
         if (solved) cli_table_cell(table, "%s", row->method);
-        cli_table_cell(table, "%s", row->fallback ? row->fallback : row->source == row->packing ? "kept" : "");
+        cli_table_cell(table, "%s", row->fallback ? row->fallback : lp_packing_equal(row->source, row->packing) ? "kept" : "");
     }
     cli_table_print(table, out);
 }
@@ -186,7 +186,10 @@ static lp_status parse_rule(const char *text, lp_tensor_rule *rule)
 
 static void free_rules(lp_tensor_rule *rules, int n)
 {
-    for (int i = 0; i < n; i++) free((void *)(uintptr_t)rules[i].glob);
+    for (int i = 0; i < n; i++) {
+        free((void *)(uintptr_t)rules[i].glob);
+        lp_packing_free(rules[i].packing);
+    }
     free(rules);
 }
 
@@ -316,6 +319,7 @@ static lp_status run(const void *argument)
     if (!status) status = quantize(options, source, &q);
     close_source(&o);
     free_rules(rules, q.n_rules);
+    lp_packing_free(q.packing);
     return status;
 }
 

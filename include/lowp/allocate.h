@@ -165,6 +165,12 @@ typedef struct lp_allocation {
  * text says how large that is); a table of another model or text. */
 LP_API lp_status lp_allocate(const lp_model *model, const char *text, size_t n_text, const lp_allocate_options *options,
                              const lp_progress *progress, lp_allocation *result);
+
+/* One HTML page that needs nothing else: bits of every tensor, the curve of size and loss, bytes and errors. model and file:
+ * their names, for the title. */
+LP_API lp_status lp_allocation_write_report(const lp_allocation *allocation, const char *model, const char *file,
+                                            const char *path, bool force);
+
 LP_API void lp_allocation_free(lp_allocation *result);
 
 #ifdef __cplusplus

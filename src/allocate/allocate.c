@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "allocate/candidates.h"
+#include "allocate/cost.h"
 #include "allocate/sensitivity/harness.h"
 #include "allocate/sensitivity/table.h"
 #include "base/checked.h"
@@ -298,6 +299,60 @@ static lp_status fill_table(allocator *a, const char *text, size_t n_text)
     return LP_OK;
 }
 
+/* ---- times --------------------------------------------------------------------------------------------------------- */
+
+/* A product of the same shape and format that was timed before. */
+static double known_time(const allocator *a, int64_t i, int j)
+{
+    const lp_tensor_class *c = &a->table->class_list[i];
+    for (int64_t k = 0; k < i; k++) {
+        const lp_tensor_class *o = &a->table->class_list[k];
+        int found = o->n_rows == c->n_rows && o->n_columns == c->n_columns ? lp_sensitivity_find_option(o, c->option[j].format) : -1;
+        if (found < 0 || !(o->option[found].ns > 0)) continue;
+        return o->option[found].ns * (double)c->n_rows / (double)lp_harness_product_rows(a->harness, o->name);
+    }
+    return 0;
+}
+
+/* Times of all options for one token. Each shape and format is timed once. */
+static lp_status fill_times(allocator *a)
+{
+    for (int64_t i = 0; i < a->table->n_classes; i++) {
+        lp_tensor_class *c = &a->table->class_list[i];
+        int64_t rows = lp_harness_product_rows(a->harness, c->name);
+        report(a, "times", (double)i, (double)a->table->n_classes);
+        for (int j = 0; j < c->n_options && rows > 0; j++) {
+            double whole = known_time(a, i, j);
+            if (!(whole > 0)) LP_TRY(lp_cost_measure(*tensor_at(a, i, j), a->o->n_bytes, a->o->quantize.pool, &whole));
+            c->option[j].ns = rows == c->n_rows ? whole : whole * (double)rows / (double)c->n_rows;
+        }
+    }
+    return LP_OK;
+}
+
+static double milliseconds_of(const allocator *a, const int *choice)
+{
+    double ns = 0;
+    for (int64_t i = 0; i < a->table->n_classes; i++) ns += a->table->class_list[i].option[choice[i]].ns;
+    return ns * 1e-6;
+}
+
+/* The fastest that the candidates allow. */
+static lp_status check_time(allocator *a)
+{
+    double least = 0;
+    for (int64_t i = 0; i < a->table->n_classes; i++) {
+        const lp_tensor_class *c = &a->table->class_list[i];
+        double fastest = INFINITY;
+        for (int j = 0; j < c->n_options; j++)
+            if (c->option[j].ns < fastest) fastest = c->option[j].ns;
+        least += ceil(fastest);
+    }
+    if (least <= floor(a->o->milliseconds * 1e6)) return LP_OK;
+    return lp_fail(LP_USAGE, "%s: %.4g ms for the products of one token are asked for; on this machine these formats take at least %.4g ms",
+                   lp_gguf_path(lp_model_gguf(a->model)), a->o->milliseconds, least * 1e-6);
+}
+
 /* ---- sizes --------------------------------------------------------------------------------------------------------- */
 
 static int64_t alignment_of(const lp_gguf *gguf)
@@ -431,7 +486,8 @@ static lp_status measure_singles(allocator *a, lp_allocation *r, int *best, doub
         status = evaluate(a, choice, &s->metrics);
         if (status != LP_OK) break;
         r->n_singles++;
-        bool fits = cost_of(a, choice) + a->overhead <= (int64_t)a->o->n_bytes && s->n_bytes <= a->o->n_bytes;
+        bool fits = cost_of(a, choice) + a->overhead <= (int64_t)a->o->n_bytes && s->n_bytes <= a->o->n_bytes &&
+                    (a->o->milliseconds <= 0 || milliseconds_of(a, choice) <= a->o->milliseconds);
         if (!fits || s->metrics.kl >= *kl) continue;
         *kl = s->metrics.kl;
         memcpy(best, choice, (size_t)n * sizeof *best);
@@ -575,6 +631,10 @@ static lp_status allocate(allocator *a, const char *text, size_t n_text, int *ch
     lp_knapsack_result s;
     LP_TRY(set_costs(a, choice));
     LP_TRY(check_budget(a, choice)); /* before hours of measuring */
+    if (a->o->milliseconds > 0) {
+        LP_TRY(fill_times(a));
+        LP_TRY(check_time(a));
+    }
     LP_TRY(fill_table(a, text, n_text));
     LP_TRY(set_costs(a, choice));
     LP_TRY(solve(a, (int64_t)a->o->n_bytes, &s));
@@ -595,6 +655,7 @@ static lp_status allocate(allocator *a, const char *text, size_t n_text, int *ch
     LP_TRY(draw_curve(a, r));
     r->predicted = predicted(a, choice);
     LP_TRY(file_size(a, choice, &r->n_bytes));
+    r->milliseconds = milliseconds_of(a, choice);
     int64_t run, whole;
     lp_harness_work(a->harness, &run, &whole);
     r->work = whole ? (double)run / (double)whole : 0;

@@ -52,10 +52,12 @@ static bool is_read_as_vector(const lp_graph *g, int32_t value)
     return false;
 }
 
-/* Whether linear layers read the weight repacked: float weights always, quantized ones unless activations are f32. */
+/* Whether linear layers read the weight repacked: float weights always, those with integer units unless activations are
+ * f32; the others are decoded as they are used. */
 static bool is_repacked(const lp_session_options *o, const lp_tensor *t)
 {
-    return t->packing->is_float || o->activations != LP_ACTIVATION_F32;
+    if (t->packing->is_float) return true;
+    return o->activations != LP_ACTIVATION_F32 && lp_packing_units(t->packing, t->dim[0]);
 }
 
 static lp_status build(const lp_model *model, const lp_session_options *o, lp_graph *graph)
@@ -132,12 +134,11 @@ static void pack_part(void *context, int thread, int n_threads)
 static lp_status check_finite(const lp_session *s, const lp_tensor *t)
 {
     int64_t rows = lp_tensor_rows(t);
-    size_t row_bytes = lp_packing_row_bytes(t->packing, t->dim[0]);
     for (int64_t r = 0; r < rows; r++) {
-        int64_t block = lp_packing_find_nonfinite(t->packing, t->data + (size_t)r * row_bytes, t->dim[0]);
-        if (block < 0) continue;
-        lp_fail(LP_INPUT, "%s: tensor %s: row %lld, block %lld: not finite", lp_gguf_path(lp_model_gguf(s->model)), t->name,
-                (long long)r, (long long)block);
+        int64_t column = lp_tensor_find_nonfinite(t, r);
+        if (column < 0) continue;
+        lp_fail(LP_INPUT, "%s: tensor %s: row %lld, column %lld: not finite", lp_gguf_path(lp_model_gguf(s->model)), t->name,
+                (long long)r, (long long)column);
         return lp_hint(LP_INPUT, "`lowp verify` lists every such place");
     }
     return LP_OK;
@@ -146,7 +147,7 @@ static lp_status check_finite(const lp_session *s, const lp_tensor *t)
 lp_status lp_session_read_matrix(lp_session *s, const lp_tensor *t, lp_weight *w)
 {
     lp_aligned_free((void *)(uintptr_t)w->tiles);
-    *w = (lp_weight){.source = t, .rows = lp_tensor_rows(t), .cols = t->dim[0], .units = lp_packing_unit_class(t->packing)};
+    *w = (lp_weight){.source = t, .rows = lp_tensor_rows(t), .cols = t->dim[0], .units = lp_packing_units(t->packing, t->dim[0])};
     if (!is_repacked(&s->options, t)) return LP_OK;
     w->tile_bytes = lp_weight_tile_bytes(t->packing, t->dim[0]);
     size_t n_bytes = tiles_bytes(t);

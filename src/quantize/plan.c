@@ -150,12 +150,13 @@ static lp_status plan_tensor(const lp_gguf *source, const lp_quantize_options *o
                  wanted->name, wanted->n_values);
         row->fallback = fallback_text;
     }
-    step->copy = row->packing == row->source;
+    step->copy = lp_packing_equal(row->packing, row->source);
     if (!step->copy && !row->source->can_decode) {
         lp_fail(LP_UNSUPPORTED, "%s: %s: values of type %s cannot be decoded", lp_gguf_path(source), tensor->name, row->source->name);
         return lp_hint(LP_UNSUPPORTED, "Quantize from the file in F16, BF16 or F32 that it was made from.");
     }
-    row->n_bytes = (uint64_t)lp_packing_row_bytes(row->packing, tensor->dim[0]) * (uint64_t)lp_tensor_rows(tensor);
+    if (!lp_packing_tensor_bytes(row->packing, tensor->dim[0], lp_tensor_rows(tensor), &row->n_bytes))
+        return lp_fail(LP_RESOURCE, "%s: %s: its size overflows", lp_gguf_path(source), tensor->name);
     if (!step->copy) LP_TRY(find_importance(source, options, row->packing, step));
     bool calibrated = false; /* importance is measured on the way */
     LP_TRY(lp_recipe_check(options->recipe, &calibrated));

@@ -277,6 +277,92 @@ static void a_rule_of_the_caller_holds(void **unused)
     lp_model_close(model);
 }
 
+static void estimates_from_a_few_formats_are_near_what_is_measured(void **unused)
+{
+    (void)unused;
+    lp_model *model = open_model(true);
+    lp_allocation all, few;
+    lp_allocate_options o = options_of((uint64_t)(4.5 * (double)lp_model_get_info(model)->n_parameters / 8) + 4000);
+    o.n_rounds = 0;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &all));
+    o.n_anchors = 2;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &few));
+    int n_estimated = 0, n_near = 0, n_options = 0;
+    for (int64_t i = 0; i < all.table->n_classes; i++) {
+        n_options += all.table->class_list[i].n_options;
+        for (int j = 0; j < all.table->class_list[i].n_options; j++) {
+            const lp_tensor_option *x = &all.table->class_list[i].option[j], *y = &few.table->class_list[i].option[j];
+            assert_true(x->measured && x->local && y->local);
+            assert_true(x->metrics.local_error == y->metrics.local_error);
+            if (y->measured) {
+                assert_memory_equal(&x->metrics, &y->metrics, sizeof x->metrics);
+                continue;
+            }
+            n_estimated++;
+            n_near += fabs(y->metrics.kl / x->metrics.kl - 1) < 0.25;
+        }
+    }
+    assert_int_equal(n_estimated, n_options - 2 * all.table->n_classes);
+    assert_true(n_near * 10 > n_estimated * 7);
+    assert_true(few.joint.kl < 1.1 * all.joint.kl);
+    lp_allocation_free(&all);
+    lp_allocation_free(&few);
+    lp_model_close(model);
+}
+
+static void a_time_that_cannot_be_met_is_refused_and_one_that_can_changes_nothing(void **unused)
+{
+    (void)unused;
+    lp_model *model = open_model(false);
+    lp_allocation a;
+    lp_allocate_options o = options_of((uint64_t)(4.5 * (double)lp_model_get_info(model)->n_parameters / 8) + 4000);
+    o.n_rounds = 0;
+    o.milliseconds = 1e-6;
+    assert_int_equal(lp_allocate(model, text, N_TEXT, &o, NULL, &a), LP_USAGE);
+    assert_non_null(strstr(lp_error(), "on this machine"));
+    o.milliseconds = 1e6;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &a));
+    assert_true(a.milliseconds > 0 && a.optimal);
+    for (int j = 0; j < 6; j++) { /* an embedding that is only looked up takes no product */
+        assert_true(a.table->class_list[0].option[j].ns == 0);
+        assert_true(a.table->class_list[1].option[j].ns > 0);
+    }
+    lp_allocation untimed;
+    o.milliseconds = 0;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &untimed));
+    assert_memory_equal(a.choice, untimed.choice, (size_t)a.table->n_classes * sizeof *a.choice);
+    lp_allocation_free(&a);
+    lp_allocation_free(&untimed);
+    lp_model_close(model);
+}
+
+static void the_report_is_one_page_that_names_every_tensor_and_escapes_names(void **unused)
+{
+    (void)unused;
+    lp_model *model = open_model(false);
+    lp_allocation a;
+    lp_allocate_options o = options_of((uint64_t)(4.5 * (double)lp_model_get_info(model)->n_parameters / 8) + 4000);
+    o.n_rounds = 0;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &a));
+    const char *path = test_path("report.html");
+    ok(lp_allocation_write_report(&a, "a<b>&\"c\".gguf", "out.gguf", path, false));
+    assert_int_equal(lp_allocation_write_report(&a, "model", "out.gguf", path, false), LP_USAGE);
+    char *page;
+    size_t n;
+    ok(lp_text_read(path, &page, &n));
+    page = realloc(page, n + 1);
+    assert_non_null(page);
+    page[n] = 0;
+    for (int64_t i = 0; i < a.table->n_classes; i++) assert_non_null(strstr(page, a.table->class_list[i].name));
+    assert_non_null(strstr(page, "a&lt;b&gt;&amp;&quot;c&quot;.gguf"));
+    assert_non_null(strstr(page, "</html>"));
+    static const char *const outside[] = {"<script", "http:", "https:", "src=", "href=", "@import", "nan", "inf\""};
+    for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++) assert_null(strstr(page, outside[i]));
+    free(page);
+    lp_allocation_free(&a);
+    lp_model_close(model);
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------------------- */
 
 static void a_table_is_used_again_with_the_same_result_and_read_back_to_the_last_bit(void **unused)
@@ -362,6 +448,9 @@ int main(void)
         cmocka_unit_test(the_file_is_within_the_budget_and_better_than_every_single_format),
         cmocka_unit_test(a_budget_below_the_smallest_file_is_refused_and_says_how_small_it_can_be),
         cmocka_unit_test(a_rule_of_the_caller_holds),
+        cmocka_unit_test(estimates_from_a_few_formats_are_near_what_is_measured),
+        cmocka_unit_test(a_time_that_cannot_be_met_is_refused_and_one_that_can_changes_nothing),
+        cmocka_unit_test(the_report_is_one_page_that_names_every_tensor_and_escapes_names),
         cmocka_unit_test(a_table_is_used_again_with_the_same_result_and_read_back_to_the_last_bit),
         cmocka_unit_test(tables_of_another_model_or_text_are_refused),
         cmocka_unit_test(damaged_tables_are_refused),
