@@ -58,6 +58,13 @@ $(PEERS):
 	$@ -m pip install -q --retries 1 --timeout 20 --index-url $(PEER_TORCH_INDEX) $(PEER_TORCH) || $@ -m pip install -q $(PEER_TORCH)
 	$@ -m pip install -q $(PEER_TRANSFORMERS)
 
+# The Python package, installed into a fresh environment, and its tests. pip brings NumPy, ml_dtypes and pytest.
+python-test:
+	rm -rf build/python
+	python3 -m venv build/python
+	build/python/bin/pip install -q '.[test]'
+	build/python/bin/python -m pytest -q -p no:cacheprovider
+
 install: build/build.ninja
 	meson configure build -Dprefix=$(PREFIX)
 	ninja -C build
@@ -66,4 +73,4 @@ install: build/build.ninja
 clean:
 	rm -rf build build-*
 
-.PHONY: all demo test bench fuzz fuzz-long coverage check-peers install clean
+.PHONY: all demo test python-test bench fuzz fuzz-long coverage check-peers install clean
