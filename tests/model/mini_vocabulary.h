@@ -100,13 +100,59 @@ static inline size_t plain_word(const lp_tokenizer_source *source, const uint8_t
     return n_pieces;
 }
 
+/* What two tokens merge into, for merging by looking at every pair without comparing texts. */
+typedef struct plain_table {
+    int16_t rank[EXTENDED_TOKENS][EXTENDED_TOKENS]; /* -1: nothing */
+    int16_t merged[EXTENDED_MERGES];                /* by rank */
+} plain_table;
+
+static inline int32_t plain_find(const lp_tokenizer_source *source, const char *text, size_t n)
+{
+    for (int32_t id = 0; id < source->n_tokens; id++)
+        if (plain_equal(text, (plain_piece){0, n}, source->tokens[id].data, source->tokens[id].n)) return id;
+    return -1;
+}
+
+static inline void plain_table_fill(plain_table *t, const lp_tokenizer_source *source)
+{
+    memset(t->rank, 0xff, sizeof t->rank);
+    for (size_t rank = 0; rank < source->n_merges; rank++) {
+        lp_string merge = source->merges[rank];
+        size_t left = 1;
+        char joined[64];
+        while (merge.data[left] != ' ') left++;
+        memcpy(joined, merge.data, left);
+        memcpy(joined + left, merge.data + left + 1, merge.n - left - 1);
+        t->rank[plain_find(source, merge.data, left)][plain_find(source, merge.data + left + 1, merge.n - left - 1)] = (int16_t)rank;
+        t->merged[rank] = (int16_t)plain_find(source, joined, merge.n - 1);
+    }
+}
+
+/* The ids of plain_word: the leftmost pair of the lowest rank, again and again. */
+static inline size_t plain_word_by_table(const plain_table *t, const uint8_t *word, size_t n, int32_t *out)
+{
+    for (size_t i = 0; i < n; i++) out[i] = word[i];
+    for (;;) {
+        size_t best = n;
+        int best_rank = EXTENDED_MERGES;
+        for (size_t i = 0; i + 1 < n; i++) {
+            int rank = t->rank[out[i]][out[i + 1]];
+            if (rank >= 0 && rank < best_rank) best = i, best_rank = rank;
+        }
+        if (best == n) return n;
+        out[best] = t->merged[best_rank];
+        n--;
+        memmove(out + best + 1, out + best + 2, (n - best - 1) * sizeof *out);
+    }
+}
+
 /* Cuts text at special tokens as the card says: longest text first, each from the left; owner[i] is the id + 1 of the
  * token that covers byte i, 0: none. */
 static inline void plain_special(const lp_tokenizer_source *source, bool parse_special, const uint8_t *text, size_t n, int32_t *owner)
 {
     memset(owner, 0, n * sizeof *owner);
-    for (size_t length = 64; length; length--)
-        for (int32_t id = 0; id < source->n_tokens; id++) {
+    for (size_t length = 16; length; length--) /* none is longer */
+        for (int32_t id = 256; id < source->n_tokens; id++) {
             int32_t type = source->types[id];
             bool candidate = type == LP_TOKEN_USER_DEFINED || (parse_special && (type == LP_TOKEN_CONTROL || type == LP_TOKEN_UNKNOWN));
             if (!candidate || source->tokens[id].n != length) continue;
