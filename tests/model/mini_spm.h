@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mini_vocabulary.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/unicode.h"
 
@@ -58,7 +59,7 @@ static inline void mini_spm_fill(mini_spm *m, bool extended)
     m->source.named[LP_NAMED_UNKNOWN] = 0;
 }
 
-static inline int32_t plain_spm_find(const lp_tokenizer_source *source, const uint8_t *text, size_t n)
+PLAIN int32_t plain_spm_find(const lp_tokenizer_source *source, const uint8_t *text, size_t n)
 {
     for (int32_t id = 0; id < source->n_tokens; id++)
         if (source->tokens[id].n == n && !memcmp(source->tokens[id].data, text, n)) return id;
@@ -67,7 +68,7 @@ static inline int32_t plain_spm_find(const lp_tokenizer_source *source, const ui
 
 /* Ids of text without special tokens: escape it, then look at all pairs for each merge. escaped has room for 3 n + 3
  * bytes, begin and out for as many numbers plus one. What two symbols make is looked up when they become neighbours. */
-static inline size_t plain_spm(const lp_tokenizer_source *source, bool space_before, const uint8_t *text, size_t n, int32_t *out,
+PLAIN size_t plain_spm(const lp_tokenizer_source *source, bool space_before, const uint8_t *text, size_t n, int32_t *out,
                                uint8_t *escaped, size_t *begin)
 {
     size_t length = 0, count = 0, n_out = 0;

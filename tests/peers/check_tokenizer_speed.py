@@ -43,7 +43,7 @@ def main():
     text = (text * (1 + size // len(text)))[:size]
     raw = text.encode()
     wrong = 0
-    wanted = ("BPE gpt-2", "BPE qwen2", "SentencePiece BPE, Prepend", "SentencePiece BPE, Metaspace first",
+    wanted = ("BPE gpt-2", "BPE llama-bpe", "BPE qwen2", "SentencePiece BPE, Prepend", "SentencePiece BPE, Metaspace first",
               "Unigram, Precompiled, WhitespaceSplit", "WordPiece uncased")
     with tempfile.TemporaryDirectory() as folder:
         for family in (peer.byte_level, peer.merging, peer.unigram, peer.word_piece):
