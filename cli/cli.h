@@ -41,7 +41,7 @@ typedef struct cli_option {
     char letter;      /* of the short form, or 0 */
     cli_kind kind;
     size_t offset;              /* of the field in the verb's struct */
-    const char *value;          /* what stands for the value in --help */
+    const char *value;          /* what stands for the value in --help; NULL for a CHOICE: its choices */
     double least, most;         /* INTEGER and REAL: the range, ends included */
     const char *const *choices; /* CHOICE: names, NULL at the end */
     const char *help;
@@ -61,16 +61,45 @@ typedef struct cli_verb {
     lp_status (*run)(const void *options);
 } cli_verb;
 
-extern const cli_verb cli_info, cli_formats, cli_quantize, cli_calibrate, cli_eval, cli_compare, cli_run, cli_tokenize,
-    cli_verify, cli_bench, cli_convert, cli_diff, cli_edit;
+extern const cli_verb *const cli_verbs[]; /* all, in the order of --help; NULL at the end (main.c) */
+enum { CLI_MOST_VERBS = 63 };
+extern const cli_verb cli_info,
+    cli_formats,
+    cli_cast,
+    cli_quantize,
+    cli_calibrate,
+    cli_eval,
+    cli_compare,
+    cli_run,
+    cli_tokenize,
+    cli_verify,
+    cli_convert,
+    cli_diff,
+    cli_edit,
+    cli_bench,
+    cli_help;
 
 /* Fills options (a copy of the defaults) from the arguments behind the verb. Errors: LP_USAGE naming the option. */
 lp_status cli_parse(const cli_verb *verb, int n_arguments, char **arguments, void *options);
 void cli_free_options(const cli_verb *verb, void *options); /* its lists too */
-void cli_print_help(const cli_verb *verb);
+
+/* The tables that a verb understands, its own first; NULL at the end. The last is that of all verbs. */
+enum { CLI_MOST_TABLES = 8 };
+void cli_list_tables(const cli_verb *verb, const cli_option **tables);
+extern const cli_option *const cli_common_options;
 
 /* The nearest of the names (NULL at the end) to a misspelt word, or NULL if none is near. */
 const char *cli_nearest(const char *word, const char *const *names);
+
+/* ---- what is made from the tables (help.c, man.c, completion.c) -------------------------------------------------- */
+
+/* Errors: LP_USAGE with the nearest name. */
+lp_status cli_find_verb(const char *name, const cli_verb **verb);
+void cli_print_overview(FILE *out);
+void cli_print_help(const cli_verb *verb);
+void cli_print_man(FILE *out); /* mdoc(7) */
+extern const char *const cli_shells[]; /* bash zsh fish */
+void cli_print_completion(FILE *out, int shell);
 
 /* ---- options that eval, compare and calibrate share (measure_options.c) ------------------------------------------ */
 

@@ -6,48 +6,24 @@
 #include <string.h>
 #include <unistd.h>
 
-static const cli_verb *const verbs[] = {&cli_info,    &cli_formats, &cli_quantize, &cli_calibrate, &cli_eval,
-                                        &cli_compare, &cli_run,     &cli_tokenize, &cli_verify,    &cli_convert,
-                                        &cli_diff,    &cli_edit,    &cli_bench};
-enum { N_VERBS = sizeof verbs / sizeof *verbs };
-
-static void print_help(FILE *out)
-{
-    fprintf(out, "lowp %s: numbers of few bits for language models\n\nUsage\n  lowp VERB [options] INPUT [-o OUTPUT]\n\nVerbs\n",
-            lp_version());
-    for (int i = 0; i < N_VERBS; i++) fprintf(out, "  %-10s %s\n", verbs[i]->name, verbs[i]->summary);
-    fputs("\n'lowp VERB --help' shows a verb's options and examples. A model is a GGUF file,\n"
-          "a folder of safetensors, or 'embedded': a small one inside the program, so that\n"
-          "everything can be tried at once:\n\n"
-          "  lowp info embedded\n"
-          "  lowp quantize embedded -o small.gguf --format q4_k\n"
-          "  lowp compare embedded small.gguf --text embedded\n"
-          "  lowp run small.gguf -p \"It was a dark and\"\n\n"
-          "Exit codes: 0 done, 1 a check failed, 2 usage, 3 bad input, 4 out of memory or disk,\n"
-          "5 valid but not supported here, 130 interrupted.\n",
-          out);
-}
-
-static const cli_verb *find_verb(const char *name)
-{
-    for (int i = 0; i < N_VERBS; i++)
-        if (strcmp(verbs[i]->name, name) == 0) return verbs[i];
-    return NULL;
-}
-
-static lp_status unknown_verb(const char *name)
-{
-    const char *names[N_VERBS + 1], *near;
-    for (int i = 0; i < N_VERBS; i++) names[i] = verbs[i]->name;
-    names[N_VERBS] = NULL;
-    near = cli_nearest(name, names);
-    char advice[128];
-    if (near)
-        snprintf(advice, sizeof advice, "did you mean '%s'? 'lowp --help' lists the verbs", near);
-    else
-        snprintf(advice, sizeof advice, "the verb comes first; 'lowp --help' lists them");
-    return cli_fail(LP_USAGE, advice, "unknown verb '%.200s'", name);
-}
+const cli_verb *const cli_verbs[] = {
+    &cli_info,
+    &cli_formats,
+    &cli_cast,
+    &cli_quantize,
+    &cli_calibrate,
+    &cli_eval,
+    &cli_compare,
+    &cli_run,
+    &cli_tokenize,
+    &cli_verify,
+    &cli_convert,
+    &cli_diff,
+    &cli_edit,
+    &cli_bench,
+    &cli_help,
+    NULL,
+};
 
 static lp_status run_verb(const cli_verb *verb, int n_arguments, char **arguments)
 {
@@ -66,7 +42,7 @@ static lp_status run_verb(const cli_verb *verb, int n_arguments, char **argument
 static lp_status run(int argc, char **argv)
 {
     if (argc < 2) {
-        print_help(stderr);
+        cli_print_overview(stderr);
         return cli_fail(LP_USAGE, NULL, "a verb is missing");
     }
     const char *word = argv[1];
@@ -74,18 +50,10 @@ static lp_status run(int argc, char **argv)
         fprintf(cli_out(), "lowp %s\n", lp_version());
         return LP_OK;
     }
-    bool help = strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0;
-    if (help && argc == 2) {
-        print_help(cli_out());
-        return LP_OK;
-    }
-    const cli_verb *verb = find_verb(help ? argv[2] : word);
-    if (!verb) return unknown_verb(help ? argv[2] : word);
-    if (help) {
-        cli_print_help(verb);
-        return LP_OK;
-    }
-    return run_verb(verb, argc - 2, argv + 2);
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) word = cli_help.name;
+    const cli_verb *verb;
+    lp_status status = cli_find_verb(word, &verb);
+    return status ? status : run_verb(verb, argc - 2, argv + 2);
 }
 
 int main(int argc, char **argv)

@@ -1,4 +1,4 @@
-/* The option parser: driven by each verb's tables, which also make its --help. */
+/* The option parser: driven by each verb's tables, which also make its --help, the man page and completion. */
 #include "cli.h"
 
 #include <errno.h>
@@ -68,10 +68,9 @@ const char *cli_nearest(const char *word, const char *const *names)
 
 /* ---- tables ------------------------------------------------------------------------------------------------------ */
 
-enum { MOST_TABLES = 8 };
+const cli_option *const cli_common_options = common_options;
 
-/* The tables that a verb understands, its own first; NULL at the end. */
-static void list_tables(const cli_verb *verb, const cli_option **tables)
+void cli_list_tables(const cli_verb *verb, const cli_option **tables)
 {
     int n = 0;
     for (int i = 0; i < 4 && verb->options[i]; i++) tables[n++] = verb->options[i];
@@ -176,7 +175,7 @@ static lp_status set_value(const cli_option *option, const char *value, void *op
 
 typedef struct arguments {
     const cli_verb *verb;
-    const cli_option *tables[MOST_TABLES];
+    const cli_option *tables[CLI_MOST_TABLES];
     int n, at;
     char **text;
     void *options;
@@ -231,7 +230,7 @@ static lp_status add_operand(const cli_verb *verb, cli_common *common, const cha
 lp_status cli_parse(const cli_verb *verb, int n_arguments, char **text, void *options)
 {
     arguments a = {.verb = verb, .n = n_arguments, .text = text, .options = options};
-    list_tables(verb, a.tables);
+    cli_list_tables(verb, a.tables);
     cli_common *common = options;
     bool only_operands = false;
     while (a.at < a.n) {
@@ -257,75 +256,10 @@ lp_status cli_parse(const cli_verb *verb, int n_arguments, char **text, void *op
 
 void cli_free_options(const cli_verb *verb, void *options)
 {
-    const cli_option *tables[MOST_TABLES];
-    list_tables(verb, tables);
+    const cli_option *tables[CLI_MOST_TABLES];
+    cli_list_tables(verb, tables);
     for (int i = 0; tables[i]; i++)
         for (const cli_option *o = tables[i]; o->name; o++)
             if (o->kind == CLI_LIST) free(((cli_list *)(void *)((char *)options + o->offset))->text);
     free(options);
-}
-
-/* ---- help -------------------------------------------------------------------------------------------------------- */
-
-enum { HELP_WIDTH = 80, HELP_COLUMN = 26 };
-
-/* Prints words from column `at` on, wrapped, later lines indented. Newlines in the text are kept. */
-static void print_wrapped(FILE *out, const char *text, int at, int indent)
-{
-    while (*text) {
-        int n = (int)strcspn(text, " \n");
-        if (at > indent && at + 1 + n > HELP_WIDTH) {
-            fprintf(out, "\n%*s", indent, "");
-            at = indent;
-        } else if (at > indent) {
-            at += fprintf(out, " ");
-        }
-        at += fprintf(out, "%.*s", n, text);
-        text += n;
-        if (*text == '\n') {
-            fprintf(out, "\n%*s", text[1] ? indent : 0, "");
-            at = indent;
-            text++;
-        }
-        while (*text == ' ') text++;
-    }
-    fputc('\n', out);
-}
-
-static void print_option(FILE *out, const cli_option *o)
-{
-    char left[192], names[128] = "";
-    for (int i = 0; o->choices && o->choices[i]; i++) {
-        size_t n = strlen(names);
-        snprintf(names + n, sizeof names - n, "%s%s", i ? "|" : "", o->choices[i]);
-    }
-    const char *value = o->choices ? names : o->value;
-    char letter[5] = "    ";
-    if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
-    snprintf(left, sizeof left, "  %s--%s%s%s", letter, o->name, value ? " " : "", value ? value : "");
-    int at = fprintf(out, "%s", left);
-    if (at > HELP_COLUMN - 2) {
-        fputc('\n', out);
-        at = 0;
-    }
-    fprintf(out, "%*s", HELP_COLUMN - at, "");
-    print_wrapped(out, o->help, HELP_COLUMN, HELP_COLUMN);
-}
-
-void cli_print_help(const cli_verb *verb)
-{
-    FILE *out = cli_out();
-    fprintf(out, "lowp %s: %s\n\nUsage\n  lowp %s %s\n\n", verb->name, verb->summary, verb->name, verb->usage);
-    print_wrapped(out, verb->details, 0, 0);
-    const cli_option *tables[MOST_TABLES];
-    list_tables(verb, tables);
-    fputs("\nOptions\n", out);
-    for (int i = 0; tables[i]; i++)
-        for (const cli_option *o = tables[i]; o->name; o++) print_option(out, o);
-    fputs("\nExamples\n", out);
-    for (const char *line = verb->examples; *line;) {
-        int n = (int)strcspn(line, "\n");
-        fprintf(out, "  %.*s\n", n, line);
-        line += n + (line[n] == '\n');
-    }
 }

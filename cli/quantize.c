@@ -1,4 +1,5 @@
 /* lowp quantize: a smaller file of the same model. */
+#include "allocate.h"
 #include "cli.h"
 
 #include <stdlib.h>
@@ -6,17 +7,16 @@
 
 typedef struct quantize_options {
     cli_common common;
-    const char *output, *format, *stats;
-    int recipe;
+    const char *output, *format, *stats, *recipe, *calibration;
+    int64_t calibration_context, calibration_windows;
     cli_list rules;
+    cli_allocate allocate;
 } quantize_options;
-
-static const char *const recipe_names[] = {"reference", "rtn", NULL};
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
 
 static void print_json(const quantize_options *options, const lp_gguf *source, const char *format,
-                       const lp_quantize_result *r)
+                       const lp_quantize_result *r, const lp_allocation *allocation)
 {
     cli_json json;
     cli_json_begin(&json, "quantize");
@@ -24,7 +24,8 @@ static void print_json(const quantize_options *options, const lp_gguf *source, c
     cli_json_text(&json, "output", options->output);
     if (options->common.dry_run) cli_json_bool(&json, "dry_run", true);
     cli_json_text(&json, "format", format);
-    cli_json_text(&json, "recipe", recipe_names[options->recipe]);
+    cli_json_text(&json, "recipe", options->recipe ? options->recipe : "reference");
+    cli_json_text(&json, "calibration", options->calibration);
     cli_json_text(&json, "stats", options->stats);
     cli_json_unsigned(&json, "source_bytes", lp_gguf_size(source));
     cli_json_unsigned(&json, "n_bytes", r->n_bytes);
@@ -35,6 +36,7 @@ static void print_json(const quantize_options *options, const lp_gguf *source, c
     cli_json_unsigned(&json, "peak_bytes", r->peak_bytes);
     cli_json_text(&json, "sha256", r->sha256[0] ? r->sha256 : NULL);
     cli_json_bool(&json, "requantized", r->requantized);
+    if (allocation) cli_allocate_json(&json, allocation);
     cli_json_array(&json, "tensors");
     for (int64_t i = 0; i < r->n_rows; i++) {
         const lp_quantize_row *row = &r->rows[i];
@@ -43,6 +45,7 @@ static void print_json(const quantize_options *options, const lp_gguf *source, c
         cli_json_text(&json, "format", row->packing->name);
         cli_json_text(&json, "source_format", row->source->name);
         cli_json_real(&json, "error", row->error);
+        cli_json_text(&json, "method", row->method);
         cli_json_text(&json, "fallback", row->fallback);
         cli_json_bool(&json, "importance", row->importance);
         cli_json_unsigned(&json, "n_bytes", row->n_bytes);
@@ -55,7 +58,8 @@ static void print_json(const quantize_options *options, const lp_gguf *source, c
 static bool same_group(const lp_quantize_row *a, const lp_quantize_row *b)
 {
     bool same_reason = a->fallback == b->fallback || (a->fallback && b->fallback && strcmp(a->fallback, b->fallback) == 0);
-    return a->source == b->source && a->packing == b->packing && a->importance == b->importance && same_reason;
+    return lp_packing_equal(a->source, b->source) && lp_packing_equal(a->packing, b->packing) && a->importance == b->importance &&
+           same_reason && strcmp(a->method, b->method) == 0;
 }
 
 static int64_t row_values(const lp_quantize_row *row)
@@ -72,13 +76,22 @@ static int64_t count_important(const lp_quantize_result *r)
     return n;
 }
 
+/* Tensors whose codes something else than the plain searches chose. */
+static int64_t count_solved(const lp_quantize_result *r)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < r->n_rows; i++)
+        n += *r->rows[i].method && strcmp(r->rows[i].method, "reference") != 0 && strcmp(r->rows[i].method, "rtn") != 0;
+    return n;
+}
+
 /* One line for all tensors that were treated alike. */
 static void print_groups(FILE *out, const lp_quantize_result *r, bool dry_run)
 {
-    bool important = count_important(r) > 0;
+    bool important = count_important(r) > 0, solved = count_solved(r) > 0;
     char columns[128];
-    snprintf(columns, sizeof columns, ">tensors|from|to|>weights|>size|>bits%s%s|remark", dry_run ? "" : "|>error",
-             important ? "|importance" : "");
+    snprintf(columns, sizeof columns, ">tensors|from|to|>weights|>size|>bits%s%s%s|remark", dry_run ? "" : "|>error",
+             important ? "|importance" : "", solved ? "|method" : "");
     cli_table *table = cli_table_create(columns);
     for (int64_t i = 0; i < r->n_rows; i++) {
         bool first = true;
@@ -104,7 +117,8 @@ static void print_groups(FILE *out, const lp_quantize_result *r, bool dry_run)
         cli_table_cell(table, "%.4g", n_values ? 8.0 * (double)n_bytes / (double)n_values : 0);
         if (!dry_run) cli_table_cell(table, "%.3f %%", 100 * worst);
         if (important) cli_table_cell(table, "%s", row->importance ? "yes" : "-");
-        cli_table_cell(table, "%s", row->fallback ? row->fallback : row->source == row->packing ? "kept" : "");
+        if (solved) cli_table_cell(table, "%s", row->method);
+        cli_table_cell(table, "%s", row->fallback ? row->fallback : lp_packing_equal(row->source, row->packing) ? "kept" : "");
     }
     cli_table_print(table, out);
 }
@@ -125,7 +139,8 @@ static void print_every_tensor(FILE *out, const lp_quantize_result *r, bool dry_
     cli_table_print(table, out);
 }
 
-static void print_human(const quantize_options *options, const lp_gguf *source, const lp_quantize_result *r)
+static void print_human(const quantize_options *options, const lp_gguf *source, const lp_quantize_result *r,
+                        const lp_allocation *allocation)
 {
     FILE *out = cli_out();
     bool dry_run = options->common.dry_run;
@@ -141,7 +156,8 @@ static void print_human(const quantize_options *options, const lp_gguf *source, 
                 cli_bytes(r->peak_bytes).text);
         if (options->common.verbose) fprintf(out, "sha256           %s\n", r->sha256);
     }
-    fputc('\n', out);
+    if (allocation) cli_allocate_print(out, allocation);
+    else fputc('\n', out);
     if (options->common.verbose)
         print_every_tensor(out, r, dry_run);
     else
@@ -170,7 +186,10 @@ static lp_status parse_rule(const char *text, lp_tensor_rule *rule)
 
 static void free_rules(lp_tensor_rule *rules, int n)
 {
-    for (int i = 0; i < n; i++) free((void *)(uintptr_t)rules[i].glob);
+    for (int i = 0; i < n; i++) {
+        free((void *)(uintptr_t)rules[i].glob);
+        lp_packing_free(rules[i].packing);
+    }
     free(rules);
 }
 
@@ -188,23 +207,36 @@ static void warn_requantize(const quantize_options *options, const lp_gguf *sour
     }
 }
 
-static lp_status quantize(const quantize_options *options, const lp_gguf *source, lp_quantize_options *q)
+static lp_status write_and_print(const quantize_options *options, const lp_gguf *source, const lp_quantize_options *q,
+                                 const lp_allocation *allocation)
+{
+    lp_quantize_result result = {0};
+    cli_progress progress;
+    cli_progress_begin(&progress, &options->common);
+    lp_status status = lp_quantize(source, options->output, q, &progress.progress, &result);
+    cli_progress_end(&progress);
+    if (status) return status;
+    const char *format = q->mixture ? lp_mixture_name(q->mixture) : allocation ? NULL : q->packing->name;
+    if (options->common.json) print_json(options, source, format, &result, allocation);
+    else print_human(options, source, &result, allocation);
+    lp_quantize_result_free(&result);
+    return LP_OK;
+}
+
+static lp_status quantize(const quantize_options *options, const lp_gguf *source, const lp_quantize_options *given)
 {
     lp_pool *pool;
     lp_status status = cli_pool(&options->common, &pool);
     if (status) return status;
+    lp_quantize_options chosen_options = *given, *q = &chosen_options;
     q->pool = pool;
-    lp_quantize_result result = {0};
-    cli_progress progress;
+    lp_allocation allocation = {0};
+    bool chosen = cli_allocate_wanted(&options->allocate);
     warn_requantize(options, source);
-    cli_progress_begin(&progress, &options->common);
-    status = lp_quantize(source, options->output, q, &progress.progress, &result);
-    cli_progress_end(&progress);
-    if (!status && options->common.json)
-        print_json(options, source, q->mixture ? lp_mixture_name(q->mixture) : q->packing->name, &result);
-    else if (!status)
-        print_human(options, source, &result);
-    if (!status) lp_quantize_result_free(&result);
+    if (chosen) status = cli_allocate_run(&options->common, &options->allocate, options->output, q, &allocation);
+    if (!status) status = write_and_print(options, source, q, chosen ? &allocation : NULL);
+    if (q->stats != given->stats) lp_stats_free((lp_stats *)(uintptr_t)q->stats); /* made by the way */
+    lp_allocation_free(&allocation);
     lp_pool_destroy(pool);
     return status;
 }
@@ -212,21 +244,68 @@ static lp_status quantize(const quantize_options *options, const lp_gguf *source
 static lp_status check_options(const quantize_options *options, lp_quantize_options *q)
 {
     if (!options->output) return cli_fail(LP_USAGE, NULL, "-o OUT is missing");
-    if (!options->format)
-        return cli_fail(LP_USAGE, "q4_k is a good first choice; 'lowp formats' lists the others", "--format F is missing");
-    q->mixture = lp_mixture_by_name(options->format);
     lp_status status = LP_OK;
+    if (cli_allocate_wanted(&options->allocate)) {
+        if (options->format) return cli_fail(LP_USAGE, NULL, "--format and --size exclude each other");
+        if (!options->common.dry_run) status = cli_check_output(options->output, options->common.force);
+        return status;
+    }
+    if (!options->format)
+        return cli_fail(LP_USAGE, "q4_k is a good first choice; 'lowp formats' lists the others", "--format F or --size S is missing");
+    q->mixture = lp_mixture_by_name(options->format);
     if (q->mixture) q->packing = lp_mixture_base(q->mixture);
     else status = cli_writable_format(options->format, "--format", &q->packing);
     if (!status && !options->common.dry_run) status = cli_check_output(options->output, options->common.force);
     return status;
 }
 
+/* The source: a model with its calibration text where the recipe needs one, else any container. */
+typedef struct opened {
+    lp_model *model;
+    lp_gguf *container;
+    lp_stats *stats;
+    char *text;
+} opened;
+
+static lp_status open_source(const quantize_options *options, lp_quantize_options *q, opened *o, const lp_gguf **source)
+{
+    bool calibrated;
+    lp_status status = lp_recipe_check(options->recipe, &calibrated);
+    bool allocates = cli_allocate_wanted(&options->allocate), needs_text = calibrated || allocates;
+    const char *text = options->calibration;
+    if (!text && allocates && !strcmp(options->common.operand[0], "embedded")) text = "embedded-calibration";
+    if (!status && allocates && !text)
+        return cli_fail(LP_USAGE, "some hundred kilobytes of the kind that the model is used for; 'embedded-calibration' is inside the program",
+                        "--size needs --calibration TEXT to measure on");
+    if (!status && options->calibration && !needs_text)
+        return cli_fail(LP_USAGE, "for example: --recipe gptq", "--calibration: this recipe uses no calibration text");
+    if (!status && calibrated && !text)
+        return cli_fail(LP_USAGE, "'--calibration embedded-calibration' takes one that is inside the program",
+                        "--recipe %.100s: needs --calibration TEXT", options->recipe);
+    if (!status && needs_text) status = lp_text_read(text, &o->text, &q->n_calibration);
+    if (!status && needs_text) status = lp_model_open(options->common.operand[0], &o->model);
+    if (!status && !needs_text) status = lp_container_open(options->common.operand[0], &o->container);
+    if (!status && options->stats) status = lp_stats_read(options->stats, &o->stats);
+    q->model = o->model;
+    q->calibration = o->text;
+    q->stats = o->stats;
+    *source = o->model ? lp_model_gguf(o->model) : o->container;
+    return status;
+}
+
+static void close_source(opened *o)
+{
+    lp_stats_free(o->stats);
+    lp_gguf_close(o->container);
+    lp_model_close(o->model);
+    free(o->text);
+}
+
 static lp_status run(const void *argument)
 {
     const quantize_options *options = argument;
-    lp_quantize_options q = {.search = options->recipe == 1 ? LP_SEARCH_RTN : LP_SEARCH_REFERENCE,
-                             .force = options->common.force, .dry_run = options->common.dry_run};
+    lp_quantize_options q = {.recipe = options->recipe, .force = options->common.force, .dry_run = options->common.dry_run,
+                             .calibration_context = options->calibration_context, .calibration_windows = options->calibration_windows};
     lp_status status = check_options(options, &q);
     lp_tensor_rule *rules = cli_alloc((size_t)options->rules.n * sizeof *rules);
     while (!status && q.n_rules < options->rules.n) {
@@ -234,15 +313,13 @@ static lp_status run(const void *argument)
         if (!status) q.n_rules++;
     }
     q.rules = rules;
-    lp_gguf *source = NULL;
-    lp_stats *stats = NULL;
-    if (!status) status = lp_container_open(options->common.operand[0], &source);
-    if (!status && options->stats) status = lp_stats_read(options->stats, &stats);
-    q.stats = stats;
+    opened o = {0};
+    const lp_gguf *source = NULL;
+    if (!status) status = open_source(options, &q, &o, &source);
     if (!status) status = quantize(options, source, &q);
-    lp_stats_free(stats);
-    lp_gguf_close(source);
+    close_source(&o);
     free_rules(rules, q.n_rules);
+    lp_packing_free(q.packing);
     return status;
 }
 
@@ -253,18 +330,27 @@ static const cli_option options_table[] = {
     {"output", 'o', CLI_TEXT, offsetof(quantize_options, output), "OUT", 0, 0, NULL, "the file to write"},
     {"stats", 0, CLI_TEXT, offsetof(quantize_options, stats), "STATS", 0, 0, NULL,
      "importance of every input channel, from 'lowp calibrate' or llama.cpp's imatrix"},
-    {"recipe", 0, CLI_CHOICE, offsetof(quantize_options, recipe), NULL, 0, 0, recipe_names,
-     "reference: the format's own search for scales (default); rtn: plain rounding to nearest"},
+    {"recipe", 0, CLI_TEXT, offsetof(quantize_options, recipe), "R", 0, 0, NULL,
+     "how codes are chosen: stages such as 'gptq(damp=0.01)+descend', or a method ('lowp methods' lists both); default: the format's "
+     "reference search"},
+    {"calibration", 0, CLI_TEXT, offsetof(quantize_options, calibration), "TEXT", 0, 0, NULL,
+     "text that a recipe's statistics, and with --size the losses, are measured on: a file, '-' or embedded-calibration; of the model's "
+     "own kind, but not the one that it is evaluated on"},
+    {"calibration-windows", 0, CLI_INTEGER, offsetof(quantize_options, calibration_windows), "N", 1, 2147483647, NULL,
+     "only its first N windows; default: all of it"},
+    {"calibration-context", 0, CLI_INTEGER, offsetof(quantize_options, calibration_context), "N", 2, 2147483647, NULL,
+     "tokens per window; default 512"},
     {"tensor", 0, CLI_LIST, offsetof(quantize_options, rules), "GLOB=F", 0, 0, NULL,
      "another format for the tensors whose name matches (* and ?); may be repeated, the first match counts"},
+    CLI_ALLOCATE_OPTIONS(offsetof(quantize_options, allocate)),
     {0},
 };
 
-static const quantize_options defaults = {0};
+static const quantize_options defaults = {.allocate = {.n_rounds = -1, .n_anchors = 3}};
 
 const cli_verb cli_quantize = {
     .name = "quantize",
-    .usage = "MODEL -o OUT --format F [options]",
+    .usage = "MODEL -o OUT (--format F | --size S) [options]",
     .summary = "write a smaller model: fewer bits for every matrix",
     .details = "Norms and other one-dimensional tensors stay F32. A row whose length is no multiple of the format's "
                "block gets a fallback format, which is reported. The same source and options give the same bytes, "
@@ -274,7 +360,10 @@ const cli_verb cli_quantize = {
                 "lowp quantize embedded -o mixed.gguf --format q3_k --tensor 'token_embd.*=q6_k'\n"
                 "lowp calibrate embedded --text embedded-calibration -o stats.gguf --windows 8\n"
                 "lowp quantize embedded -o better.gguf --format q3_k --stats stats.gguf\n"
-                "lowp quantize embedded -o none.gguf --format q2_k --dry-run\n",
+                "lowp quantize embedded -o best.gguf --format q3_k --recipe gptq --calibration embedded-calibration --calibration-windows 8\n"
+                "lowp quantize embedded -o none.gguf --format q2_k --dry-run\n"
+                "lowp quantize embedded -o size.gguf --size 4.9bpw --stats stats.gguf --candidates q4_k,q5_k --sensitivity-windows 1 "
+                "--sensitivity-context 64 --sensitivity-rounds 0\n",
     .options = {options_table},
     .options_size = sizeof defaults,
     .defaults = &defaults,

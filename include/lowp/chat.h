@@ -33,10 +33,11 @@ typedef struct lp_chat {
     int64_t now;                 /* seconds since 1970, UTC, for strftime_now */
 } lp_chat;
 
-/* A run of the rendered text, all from the template or all from what the template was given. */
+/* A run of the rendered text, all of one origin. */
 typedef struct lp_chat_piece {
     size_t begin, end; /* bytes */
-    bool input;        /* from messages or variables: texts of special tokens in it are text */
+    bool input;        /* from messages or variables: texts of special tokens in it are text; else from the template */
+    bool generated;    /* printed inside {% generation %}: what the assistant says, to train on it */
 } lp_chat_piece;
 
 typedef struct lp_rendering {

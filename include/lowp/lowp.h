@@ -2,6 +2,7 @@
 #ifndef LOWP_LOWP_H
 #define LOWP_LOWP_H
 
+#include <lowp/allocate.h>
 #include <lowp/bench.h>
 #include <lowp/calibrate.h>
 #include <lowp/chat.h>
@@ -14,6 +15,7 @@
 #include <lowp/pool.h>
 #include <lowp/progress.h>
 #include <lowp/quantize.h>
+#include <lowp/round.h>
 #include <lowp/sample.h>
 #include <lowp/session.h>
 #include <lowp/status.h>

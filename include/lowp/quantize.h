@@ -9,6 +9,7 @@
 #include <lowp/calibrate.h>
 #include <lowp/format.h>
 #include <lowp/gguf.h>
+#include <lowp/model.h>
 #include <lowp/pool.h>
 #include <lowp/progress.h>
 #include <lowp/status.h>
@@ -23,7 +24,8 @@ typedef enum lp_search {
     LP_SEARCH_RTN        /* plain rounding to nearest with the scale that covers the block */
 } lp_search;
 
-/* Encodes n_rows rows of k float32 values each into dst (n_rows * lp_packing_row_bytes). importance: [k] weights >= 0
+/* Encodes n_rows rows of k float32 values each into dst (lp_packing_tensor_bytes). Formats of our own are fitted: scales
+ * and offsets by trial and least squares, in turn with the codes, so that the weighted squared error is small. importance: [k] weights >= 0
  * per column, or NULL. Errors: LP_USAGE (k no multiple of the block, packing cannot be encoded), LP_INPUT (a value is
  * not finite, or a scale would be infinite: the index is in the text). */
 LP_API lp_status lp_encode_rows(const lp_packing *packing, lp_search search, const float *src, int64_t n_rows, int64_t k,
@@ -44,11 +46,29 @@ LP_API const char *lp_mixture_name(const lp_mixture *mixture);
 LP_API const lp_packing *lp_mixture_base(const lp_mixture *mixture); /* the format of most of its matrices */
 LP_API uint32_t lp_mixture_file_type(const lp_mixture *mixture); /* general.file_type of such a file */
 
+/* A published method: a name for a recipe. */
+typedef struct lp_method {
+    const char *name;
+    const char *recipe;
+    const char *source; /* where it comes from, one line */
+} lp_method;
+LP_API int lp_method_count(void);
+LP_API const lp_method *lp_method_at(int index); /* 0 .. count-1 */
+LP_API const lp_method *lp_method_by_name(const char *name); /* case is ignored; NULL: unknown */
+
+/* Whether a recipe is well formed, and whether it needs a calibration text. Errors: LP_USAGE. */
+LP_API lp_status lp_recipe_check(const char *recipe, bool *needs_calibration);
+
 typedef struct lp_quantize_options {
     const lp_packing *packing;   /* for every matrix, embedding and head included; 1-D tensors stay F32 */
     const lp_mixture *mixture;   /* chooses instead of packing, or NULL */
     lp_search search;
     const lp_stats *stats;       /* importance, or NULL */
+    const char *recipe;          /* stages or a method, "gptq(damp=0.01)+descend"; NULL: search above */
+    const lp_model *model;       /* the source as a model; a recipe with calibration needs it and the text */
+    const char *calibration;     /* [n_calibration] text */
+    size_t n_calibration;
+    int64_t calibration_context, calibration_windows; /* tokens per window, windows; 0: 512, all of the text */
     const lp_tensor_rule *rules; /* [n_rules] */
     int n_rules;                 /* a rule that matches no tensor is LP_USAGE */
     bool force;                  /* overwrite */
@@ -65,6 +85,7 @@ typedef struct lp_quantize_row {
     double error;          /* relative rms error against the decoded source; 0 if copied */
     uint64_t n_bytes;
     bool importance;       /* whether weights were used */
+    const char *method;    /* how codes were chosen: "gptq", "reference", ...; "" if copied */
 } lp_quantize_row;
 
 typedef struct lp_quantize_result {

@@ -30,7 +30,8 @@ typedef struct lp_session_options {
     lp_activation activations;
 } lp_session_options;
 
-/* Bytes that a session with these options takes (cache, activations, repacked weights); 0 on overflow. */
+/* Bytes that a session with these options takes (cache, activations, repacked weights); 0 if they are out of range, or
+ * where memory for planning is missing (lp_error tells). */
 LP_API uint64_t lp_session_memory(const lp_model *model, const lp_session_options *options);
 
 /* Plans the memory, allocates all of it and repacks the weights. Nothing is allocated after this. The model must stay

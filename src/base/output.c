@@ -122,11 +122,21 @@ static lp_status examine_target(lp_output *output)
     return LP_OK;
 }
 
-static bool is_at_temporary_name(const lp_output *output, int file)
+/* Whose file stands at the temporary name. */
+typedef enum place { PLACE_OURS, PLACE_OTHERS, PLACE_UNKNOWN /* errno tells why */ } place;
+
+static place examine_temporary(const lp_output *output, int file)
 {
     struct stat by_file, by_name;
-    return fstat(file, &by_file) == 0 && fstatat(output->folder, output->temporary, &by_name, AT_SYMLINK_NOFOLLOW) == 0 &&
-           by_file.st_dev == by_name.st_dev && by_file.st_ino == by_name.st_ino;
+    if (fstat(file, &by_file) != 0) return PLACE_UNKNOWN;
+    if (fstatat(output->folder, output->temporary, &by_name, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? PLACE_OTHERS : PLACE_UNKNOWN;
+    return by_file.st_dev == by_name.st_dev && by_file.st_ino == by_name.st_ino ? PLACE_OURS : PLACE_OTHERS;
+}
+
+static lp_status fail_examine(const lp_output *output, int error)
+{
+    return lp_fail(LP_RESOURCE, "%s: %s cannot be examined (%s)", output->path, output->temporary, strerror(error));
 }
 
 /* 0, or the errno. A file system without locks is written without. */
@@ -154,7 +164,9 @@ static lp_status remove_stale(const lp_output *output)
     if (file < 0 && errno == ENOENT) return LP_OK;
     struct stat s;
     lp_status status = LP_OK;
-    if (file < 0 || fstat(file, &s) != 0 || !S_ISREG(s.st_mode)) {
+    if (file >= 0 && fstat(file, &s) != 0) {
+        status = fail_examine(output, errno);
+    } else if (file < 0 || !S_ISREG(s.st_mode)) {
         const char *why = file < 0 && errno != ELOOP ? strerror(errno) : "it is not a regular file";
         status = lp_hint(lp_fail(LP_USAGE, "%s: the temporary name %s beside it is taken (%s)", output->path,
                                  output->temporary, why),
@@ -163,7 +175,7 @@ static lp_status remove_stale(const lp_output *output)
         int error = lock(file);
         if (error) {
             status = fail_lock(output, error);
-        } else if (is_at_temporary_name(output, file) && unlinkat(output->folder, output->temporary, 0) != 0) {
+        } else if (examine_temporary(output, file) == PLACE_OURS && unlinkat(output->folder, output->temporary, 0) != 0) {
             status = lp_fail(LP_INPUT, "%s: the old temporary file %s cannot be removed (%s)", output->path,
                              output->temporary, strerror(errno));
         }
@@ -190,13 +202,17 @@ static lp_status create_temporary(lp_output *output)
         }
         /* Until the lock is there, another process may take the file for a stale one and remove it. */
         int error = lock(file);
-        if (error == 0 && is_at_temporary_name(output, file)) {
+        place where = examine_temporary(output, file);
+        int why = errno;
+        if (error == 0 && where == PLACE_OURS) {
             output->file = file;
             output->exists = true;
             return LP_OK;
         }
+        if (error != EWOULDBLOCK && where != PLACE_OTHERS) (void)unlinkat(output->folder, output->temporary, 0); /* made just now */
         close(file);
         if (error) return fail_lock(output, error);
+        if (where == PLACE_UNKNOWN) return fail_examine(output, why);
     }
     return fail_lock(output, EWOULDBLOCK);
 }
@@ -309,7 +325,9 @@ static int sync_file(int file)
 
 static lp_status rename_to_target(lp_output *output)
 {
-    if (!is_at_temporary_name(output, output->file)) { /* somebody removed or replaced it: not ours to rename or remove */
+    place where = examine_temporary(output, output->file);
+    if (where == PLACE_UNKNOWN) return fail_examine(output, errno);
+    if (where == PLACE_OTHERS) { /* somebody removed or replaced it: not ours to rename or remove */
         output->exists = false;
         return lp_fail(LP_RESOURCE, "%s: the temporary file %s was removed while it was written", output->path,
                        output->temporary);

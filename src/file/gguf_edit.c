@@ -31,9 +31,10 @@ static bool is_harmless(const lp_gguf *gguf, const char *key)
     lp_string architecture = {"", 0};
     for (size_t i = 0; i < sizeof strict / sizeof *strict; i++)
         if (strcmp(key, strict[i]) == 0) return false;
-    if (lp_gguf_get_string(gguf, "general.architecture", false, &architecture) == LP_OK && architecture.n &&
+    if (lp_gguf_get_architecture(gguf, false, &architecture) == LP_OK && architecture.n &&
         strncmp(key, architecture.data, architecture.n) == 0 && key[architecture.n] == '.')
         return false;
+    if (lp_gguf_is_format_key((lp_string){key, strlen(key)})) return false;
     if (strcmp(key, "tokenizer.chat_template") == 0) return true;
     return !key_begins(key, "tokenizer.") && !key_begins(key, "split.");
 }
@@ -139,21 +140,50 @@ static lp_status prepare(const lp_gguf *gguf, bool force, edit *e)
 
 /* ---- in place ---------------------------------------------------------------------------------------------------- */
 
+/* 0, or the errno. */
+static int write_at(int file, const uint8_t *bytes, size_t n, uint64_t at)
+{
+    for (size_t done = 0; done < n;) {
+        ssize_t k = pwrite(file, bytes + done, n - done, (off_t)(at + done));
+        if (k > 0) done += (size_t)k;
+        else if (k == 0) return EIO;
+        else if (errno != EINTR) return errno;
+    }
+    return 0;
+}
+
+static int write_and_sync(int file, const lp_gguf *gguf, const edit *edits, size_t n, const uint8_t *old)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t n_raw = edits[i].now.n_raw;
+        int error = write_at(file, old ? old : edits[i].value, n_raw, (uint64_t)(edits[i].old->raw - gguf->data));
+        if (error) return error;
+        if (old) old += n_raw;
+    }
+    int r;
+    do r = fsync(file);
+    while (r != 0 && errno == EINTR);
+    return r == 0 ? 0 : errno;
+}
+
+/* A write that fails is taken back, as far as the disk lets us. The old values are copied first: the mapping shows what is
+ * written. */
 static lp_status write_in_place(const char *path, const lp_gguf *gguf, const edit *edits, size_t n)
 {
+    size_t n_old = 0;
+    for (size_t i = 0; i < n; i++) n_old += edits[i].now.n_raw; /* of distinct keys of a file in memory: no overflow */
+    uint8_t *old = malloc(n_old + 1), *at = old;
+    if (!old) return lp_fail_memory(n_old, "the old values");
+    for (size_t i = 0; i < n; at += edits[i++].now.n_raw) memcpy(at, edits[i].old->raw, edits[i].now.n_raw);
     int file = open(path, O_WRONLY | O_CLOEXEC);
-    if (file < 0) return lp_fail(LP_INPUT, "%s: cannot be written (%s)", path, strerror(errno));
-    lp_status status = LP_OK;
-    for (size_t i = 0; i < n && status == LP_OK; i++) {
-        off_t at = (off_t)(edits[i].old->raw - gguf->data);
-        for (size_t done = 0; done < edits[i].now.n_raw && status == LP_OK;) {
-            ssize_t k = pwrite(file, edits[i].value + done, edits[i].now.n_raw - done, at + (off_t)done);
-            if (k > 0) done += (size_t)k;
-            else if (k == 0 || errno != EINTR) status = lp_fail(LP_RESOURCE, "%s: write failed (%s)", path, strerror(errno));
-        }
+    int error = file < 0 ? errno : 0;
+    lp_status status = error ? lp_fail(LP_INPUT, "%s: cannot be written (%s)", path, strerror(error)) : LP_OK;
+    if (status == LP_OK && (error = write_and_sync(file, gguf, edits, n, NULL)) != 0) {
+        status = lp_fail(LP_RESOURCE, "%s: write failed (%s)", path, strerror(error));
+        if (write_and_sync(file, gguf, edits, n, old) != 0) lp_hint(status, "the old values could not be written back: check the file");
     }
-    if (status == LP_OK && fsync(file) != 0) status = lp_fail(LP_RESOURCE, "%s: write failed (%s)", path, strerror(errno));
-    if (close(file) != 0 && status == LP_OK) status = lp_fail(LP_RESOURCE, "%s: write failed (%s)", path, strerror(errno));
+    if (file >= 0) close(file);
+    free(old);
     return status;
 }
 

@@ -17,7 +17,11 @@ static lp_status read_stream(FILE *f, const char *path, char **out, size_t *n)
     while (buffer) {
         size_t got = fread(buffer + have, 1, room - have, f);
         have += got;
-        if (have < room) break;
+        if (have < room) {
+            if (!ferror(f) || errno != EINTR) break;
+            clearerr(f); /* a signal on a slow stream: nothing is lost */
+            continue;
+        }
         char *larger = room <= SIZE_MAX / 2 ? realloc(buffer, room * 2) : NULL;
         if (!larger) {
             free(buffer);

@@ -16,8 +16,9 @@
 /* Rows of the builder. */
 static const lp_architecture architectures[] = {
     {.name = "llama", .adjacent_pairs = true, .expert_keys = true, .window_period = 1},
-    {.name = "qwen2"},
-    {.name = "qwen3", .qk_norm = LP_QK_HEADS},
+    {.name = "qwen2", .window_period = 1},
+    {.name = "qwen3", .qk_norm = LP_QK_HEADS, .window_period = 1},
+    {.name = "qwen2moe", .experts = true, .expert_keys = true, .raw_experts = true, .shared_expert = true},
     {.name = "qwen3moe", .qk_norm = LP_QK_HEADS, .experts = true, .expert_keys = true},
     {.name = "gemma2", .post_norms = true, .gelu = true, .head = LP_HEAD_TIED, .scaled_embedding = true, .cap_keys = true,
      .attention_cap = 50, .final_cap = 30, .window_period = 2, .window = 4096, .odd_layers = 46},
@@ -27,11 +28,18 @@ static const lp_architecture architectures[] = {
     {.name = "granite", .adjacent_pairs = true, .scale_keys = true},
     {.name = "olmo2", .no_pre_norm = true, .post_norms = true, .qk_norm = LP_QK_ROW, .head = LP_HEAD_REQUIRED,
      .window_period = 4, .local_rope = true},
-    {.name = "starcoder2", .layer_norm = true, .gelu = true, .no_gate = true},
+    {.name = "starcoder2", .layer_norm = true, .gelu = true, .no_gate = true, .window_period = 1},
     {.name = "stablelm", .partial_rope = true, .layer_norm = true, .qk_norm = LP_QK_OPTIONAL, .parallel = true,
      .head = LP_HEAD_REQUIRED},
 };
 enum { N_ARCHITECTURES = sizeof architectures / sizeof architectures[0] };
+
+const lp_architecture *lp_architecture_find(lp_string name)
+{
+    for (int i = 0; i < N_ARCHITECTURES; i++)
+        if (strlen(architectures[i].name) == name.n && memcmp(architectures[i].name, name.data, name.n) == 0) return &architectures[i];
+    return NULL;
+}
 
 static char architecture_list[256];
 static pthread_once_t list_once = PTHREAD_ONCE_INIT;
@@ -178,6 +186,8 @@ static lp_status read_experts(key_reader *r, lp_model *m)
     if (m->n_experts == 0) return LP_OK;
     LP_TRY(read_size(r, "expert_used_count", true, 1, m->n_experts, &m->n_experts_used));
     LP_TRY(read_size(r, "expert_feed_forward_length", false, 1, MAX_WIDTH, &m->info.n_ffn));
+    m->n_shared = m->info.n_ffn;
+    if (a->shared_expert) LP_TRY(read_size(r, "expert_shared_feed_forward_length", false, 1, MAX_WIDTH, &m->n_shared));
     return read_factor_or_zero(r, "expert_weights_scale", &m->expert_scale);
 }
 
@@ -301,10 +311,8 @@ static void count_parameters(lp_model *m)
 static lp_status read_architecture(lp_model *m)
 {
     lp_string name;
-    LP_TRY(lp_gguf_get_string(m->gguf, "general.architecture", true, &name));
-    for (int i = 0; i < N_ARCHITECTURES; i++)
-        if (strlen(architectures[i].name) == name.n && memcmp(architectures[i].name, name.data, name.n) == 0)
-            m->architecture = &architectures[i];
+    LP_TRY(lp_gguf_get_architecture(m->gguf, true, &name));
+    m->architecture = lp_architecture_find(name);
     if (!m->architecture)
         return lp_fail(LP_UNSUPPORTED, "%s: architecture '%.*s' is not built (known: %s)", lp_gguf_path(m->gguf),
                        (int)(name.n < 64 ? name.n : 64), name.data, lp_model_architectures());

@@ -11,6 +11,7 @@
 #include "quantize/encode.h"
 #include "quantize/glob.h"
 #include "quantize/mixture.h"
+#include "quantize/recipe.h"
 
 enum { FALLBACK_TEXT = 128 };
 
@@ -91,12 +92,23 @@ static lp_status check_options(const lp_gguf *source, const lp_quantize_options 
     return check_rules(source, options);
 }
 
+/* Small matrices that decide much stay as they are, as in llama.cpp: routers of experts, and norms of single heads. */
+static bool is_kept(const lp_tensor *tensor)
+{
+    static const char *const ends[] = {"ffn_gate_inp.weight", "_norm.weight"};
+    size_t n = strlen(tensor->name);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (n >= strlen(ends[i]) && strcmp(tensor->name + n - strlen(ends[i]), ends[i]) == 0) return tensor->packing->is_float;
+    return false;
+}
+
 static const lp_packing *wanted_packing(const lp_gguf *source, const lp_quantize_options *options, const lp_tensor *tensor)
 {
     if (is_number_array(tensor->packing)) return tensor->packing;
     if (is_vector(tensor)) return lp_packing_by_name("f32");
     for (int i = 0; i < options->n_rules; i++)
         if (lp_glob_match(options->rules[i].glob, tensor->name)) return options->rules[i].packing;
+    if (is_kept(tensor)) return tensor->packing;
     return options->mixture ? lp_mixture_choose(options->mixture, source, tensor) : options->packing;
 }
 
@@ -138,14 +150,18 @@ static lp_status plan_tensor(const lp_gguf *source, const lp_quantize_options *o
                  wanted->name, wanted->n_values);
         row->fallback = fallback_text;
     }
-    step->copy = row->packing == row->source;
+    step->copy = lp_packing_equal(row->packing, row->source);
     if (!step->copy && !row->source->can_decode) {
         lp_fail(LP_UNSUPPORTED, "%s: %s: values of type %s cannot be decoded", lp_gguf_path(source), tensor->name, row->source->name);
         return lp_hint(LP_UNSUPPORTED, "Quantize from the file in F16, BF16 or F32 that it was made from.");
     }
-    row->n_bytes = (uint64_t)lp_packing_row_bytes(row->packing, tensor->dim[0]) * (uint64_t)lp_tensor_rows(tensor);
+    if (!lp_packing_tensor_bytes(row->packing, tensor->dim[0], lp_tensor_rows(tensor), &row->n_bytes))
+        return lp_fail(LP_RESOURCE, "%s: %s: its size overflows", lp_gguf_path(source), tensor->name);
     if (!step->copy) LP_TRY(find_importance(source, options, row->packing, step));
-    if (!step->copy && !step->importance && lp_encode_needs_importance(row->packing, options->search)) {
+    bool calibrated = false; /* importance is measured on the way */
+    LP_TRY(lp_recipe_check(options->recipe, &calibrated));
+    row->method = step->copy ? "" : options->search == LP_SEARCH_RTN ? "rtn" : "reference";
+    if (!step->copy && !step->importance && !calibrated && lp_encode_needs_importance(row->packing, options->search)) {
         lp_fail(LP_USAGE, "%s: %s: format %s needs importance, and there %s", lp_gguf_path(source), tensor->name, row->packing->name,
                 options->stats ? "is none for this tensor in the statistics" : "are no statistics");
         return lp_hint(LP_USAGE, options->stats ? "Give this tensor another format: --tensor '%s=q4_k'."
@@ -205,7 +221,11 @@ char *lp_quantize_recipe(const lp_quantize_options *options)
     size_t n;
     FILE *out = open_memstream(&text, &n);
     if (!out) return NULL;
-    fprintf(out, "%s %s", options->search == LP_SEARCH_RTN ? "rtn" : "reference",
+    char stages[512] = "reference";
+    lp_recipe recipe;
+    if (options->recipe && lp_recipe_parse(options->recipe, &recipe) == LP_OK) lp_recipe_print(&recipe, stages, sizeof stages);
+    else if (options->search == LP_SEARCH_RTN) strcpy(stages, "rtn");
+    fprintf(out, "%s %s", stages,
             options->mixture ? lp_mixture_name(options->mixture) : options->packing->name);
     for (int i = 0; i < options->n_rules; i++)
         fprintf(out, "; %s=%s", options->rules[i].glob, options->rules[i].packing->name);

@@ -47,6 +47,17 @@ errs() {
     grep -q -F -e "$text" "$folder/err" || { echo "stderr lacks '$text'"; cat "$folder/err"; return 1; }
 }
 
+# needs TOOL "sentence" COMMAND...: check, left out where the tool is not installed
+needs() {
+    if command -v "$1" >/dev/null 2>&1; then
+        shift
+        check "$@"
+    else
+        number=$((number + 1))
+        echo "ok $number - $2 # SKIP $1 is not installed"
+    fi
+}
+
 # no temporary files here, whatever their name
 no_leftovers() {
     left=$(find . -name '*lowp-tmp*')

@@ -16,6 +16,7 @@
 #include "base/half.h"
 #include "file/gguf.h"
 #include "model/hf/convert.h"
+#include "support/folder_file.h"
 #include "support/llama_file.h"
 
 static const llama_shape shape = {.n_vocab = 40, .n_embd = 32, .n_layer = 2, .n_head = 4, .n_head_kv = 2, .head_size = 8,
@@ -46,38 +47,6 @@ static lp_convert_result convert(const char *from, const char *to)
     return r;
 }
 
-static char *read_whole(const char *path, size_t *n)
-{
-    FILE *f = fopen(path, "rb");
-    if (!f) fail_msg("%s is missing", path);
-    fseek(f, 0, SEEK_END);
-    *n = (size_t)ftell(f);
-    rewind(f);
-    char *data = malloc(*n + 1);
-    assert_int_equal(fread(data, 1, *n, f), *n);
-    data[*n] = 0;
-    fclose(f);
-    return data;
-}
-
-static void write_whole(const char *path, const char *data, size_t n)
-{
-    FILE *f = fopen(path, "wb");
-    assert_non_null(f);
-    assert_int_equal(fwrite(data, 1, n, f), n);
-    assert_int_equal(fclose(f), 0);
-}
-
-static void same_file(const char *a, const char *b)
-{
-    size_t n, m;
-    char *x = read_whole(a, &n), *y = read_whole(b, &m);
-    assert_int_equal(n, m);
-    assert_memory_equal(x, y, n);
-    free(x);
-    free(y);
-}
-
 static void write_gguf(const char *path, const char *packing)
 {
     uint32_t state = 12345;
@@ -97,23 +66,6 @@ static const char *in_folder(const char *name, const char *file)
     char path[100];
     snprintf(path, sizeof path, "%s/%s", name, file);
     return test_path(path);
-}
-
-/* Replaces the first occurrence in a text file. */
-static void replace(const char *path, const char *from, const char *to)
-{
-    size_t n;
-    char *text = read_whole(path, &n), *at = memmem(text, n, from, strlen(from));
-    if (!at) fail_msg("'%s' is not in %s", from, path);
-    char *out = malloc(n + strlen(to) + 1);
-    size_t before = (size_t)(at - text);
-    memcpy(out, text, before);
-    memcpy(out + before, to, strlen(to));
-    size_t after = n - before - strlen(from);
-    memcpy(out + before + strlen(to), at + strlen(from), after);
-    write_whole(path, out, before + strlen(to) + after);
-    free(out);
-    free(text);
 }
 
 /* ---- round trips ------------------------------------------------------------------------------------------------- */
@@ -140,42 +92,6 @@ static void gguf_to_folder_to_gguf_keeps_every_byte_of_the_tensors(void **state)
         lp_gguf_close(a);
         lp_gguf_close(b);
     }
-}
-
-/* Rewrites a folder's tensors, all of them as BF16. */
-static void narrow_folder(const char *path)
-{
-    lp_safetensors *f;
-    ok(lp_safetensors_open(path, &f));
-    lp_safetensor_declared d[64];
-    const lp_safetensors_type *bf16 = NULL;
-    for (int i = 0; i < lp_safetensors_type_count(); i++)
-        if (strcmp(lp_safetensors_types[i].name, "BF16") == 0) bf16 = &lp_safetensors_types[i];
-    size_t n_header, n_data = 0;
-    char *header, names[64][64];
-    for (uint32_t i = 0; i < f->n; i++) {
-        const lp_safetensor *t = &f->tensor[i];
-        snprintf(names[i], sizeof names[i], "%.*s", (int)t->name.n, t->name.data);
-        d[i] = (lp_safetensor_declared){names[i], bf16, t->n_dims, {t->dim[0], t->n_dims > 1 ? t->dim[1] : 1}, 0, t};
-        d[i].n_bytes = 2 * (uint64_t)(d[i].dim[0] * d[i].dim[1]);
-        n_data += d[i].n_bytes;
-    }
-    ok(lp_safetensors_header(d, f->n, "", &header, &n_header));
-    char *whole = malloc(n_header + n_data), *at = whole + n_header;
-    memcpy(whole, header, n_header);
-    for (uint32_t i = 0; i < f->n; i++) {
-        const lp_safetensor *t = d[i].user;
-        for (uint64_t k = 0; k < d[i].n_bytes / 2; k++, at += 2) {
-            bool wide = strcmp(t->type->name, "F32") == 0;
-            float value = wide ? lp_f32_from_bits(lp_read_u32(t->data + 4 * k)) : lp_f16_to_f32(lp_read_u16(t->data + 2 * k));
-            uint16_t bits = lp_bf16_from_f32(value);
-            memcpy(at, &bits, 2);
-        }
-    }
-    lp_safetensors_close(f);
-    write_whole(path, whole, n_header + n_data);
-    free(whole);
-    free(header);
 }
 
 static void folder_to_gguf_to_folder_is_the_same_file_even_with_narrow_norms(void **state)
@@ -291,10 +207,10 @@ static void llama3_scaling_becomes_the_cards_factors(void **state)
     ok(lp_gguf_writer_create_dry(&writer));
     ok(lp_hf_read_config(&file, architecture, writer, &arena, &s));
     assert_int_equal(s.head_size, 128);
-    for (int i = 0; i < 28; i++) assert_true(s.rope_factors[i] == 1);
+    for (int i = 0; i < 28; i++) assert_true(s.factors[0].value[i] == 1);
     for (int i = 28; i < 64; i++) {
         float want = card[i < 36 ? i - 28 : 7];
-        assert_true(s.rope_factors[i] > want * 0.999999f && s.rope_factors[i] < want * 1.000001f);
+        assert_true(s.factors[0].value[i] > want * 0.999999f && s.factors[0].value[i] < want * 1.000001f);
     }
     lp_gguf_writer_abort(writer);
     lp_hf_file_close(&file);

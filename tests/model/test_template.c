@@ -105,6 +105,155 @@ static void hostile_templates_end_with_the_expected_error_in_100_ms(void **state
     }
 }
 
+/* Filters that jinja2 gives as generators; the peer check compares more of them. */
+static void map_and_select_give_their_items_once_and_when_asked(void **state)
+{
+    (void)state;
+    expect("{% set s = m|map(attribute='role') %}{{ s|first }} {{ s|list }} {{ s|list }}", "system ['user', 'assistant'] []");
+    expect("{% set s = [1,2,3]|map('string') %}{{ '2' in s }}{{ s|join }}", "True3");
+    expect("{{ none|selectattr('a')|list }}{{ 0|map('upper')|list }}", "[][]");
+    expect("{% if none|select %}yes{% endif %}", "yes");
+    expect("{% set a = 5|map('nosuch') %}{% set b = [1]|select('nosuch') %}{% set c = none|unique %}unasked", "unasked");
+    expect("{% set s = [1,2,3,4]|select %}{% for x in s %}{{ x }}{% if x == 2 %}{% break %}{% endif %}{% endfor %}|{{ s|list }}", "12|[3, 4]");
+    lp_rendering out;
+    const char *const wrong[][2] = {{"{{ [1]|select('nosuch')|list }}", "unknown test"}, {"{{ 5|map('upper')|list }}", "no items"},
+                                    {"{{ none|unique|list }}", "no items"}, {"{{ [1]|map('string') }}", "cannot be printed"},
+                                    {"{{ [1]|select|length }}", "no length"}, {"{{ [1]|select|last }}", "no last item"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_equal(render(wrong[i][0], strlen(wrong[i][0]), &out), LP_INPUT);
+        if (!strstr(lp_error(), wrong[i][1])) fail_msg("%s: %s", wrong[i][0], lp_error());
+    }
+}
+
+static void a_loop_looks_ahead_only_when_it_is_asked(void **state)
+{
+    (void)state;
+    expect("{% set n = namespace(k=0) %}{% for x in [1,2,3] if n.k != 2 %}{% set n.k = x %}{{ x }}{% endfor %}", "12");
+    expect("{% set n = namespace(k=0) %}{% for x in [1,2,3] if n.k != 2 %}{{ x }}{{ loop.last }}{% set n.k = x %}{% endfor %}", "1False2False3True");
+    expect("{% for x in [3,4,5] if x > 3 %}{{ loop.length }}{{ loop.index }}{{ x }}{{ loop.revindex0 }} {% endfor %}", "2141 2250 ");
+    expect("{% for x in ['a','b']|map('upper') %}{{ loop.previtem }}<{{ x }}>{{ loop.nextitem }} {% endfor %}", "<A>B A<B> ");
+    expect("{% set l = [1] %}{% for x in l %}{{ x }}{% if x < 3 %}{% set _ = l.append(x + 1) %}{% endif %}{% endfor %}", "123");
+}
+
+static void what_stands_in_generation_is_marked(void **state)
+{
+    (void)state;
+    static const char source[] = "{% macro f(x) %}<{% generation %}{{ x }}\n{% endgeneration %}>{% endmacro %}"
+                                 "{% for x in messages %}{{ f(x.content)|trim }}{% endfor %}{% generation %}{% endgeneration %}";
+    lp_rendering out;
+    assert_int_equal(render(source, sizeof source - 1, &out), LP_OK);
+    assert_string_equal(out.text, "<s\n><u\n><a\n>");
+    char marks[16] = "";
+    for (size_t i = 0; i < out.n_pieces; i++)
+        for (size_t k = out.piece[i].begin; k < out.piece[i].end; k++) marks[k] = (char)('0' + out.piece[i].input + 2 * out.piece[i].generated);
+    assert_string_equal(marks, "032003200320");
+    lp_rendering_free(&out);
+}
+
+/* A template made of a piece n times, between two others; in a static buffer. */
+static const char *repeated(const char *begin, const char *piece, int n, const char *end)
+{
+    static char text[300 << 10];
+    size_t at = (size_t)snprintf(text, sizeof text, "%s", begin), length = strlen(piece);
+    for (int i = 0; i < n && at + length < sizeof text; i++, at += length) memcpy(text + at, piece, length);
+    snprintf(text + at, sizeof text - at, "%s", end);
+    return text;
+}
+
+/* The template renders with `content` as message; or the error holds a text, if it is given. */
+static void expect_within(const char *source, const char *content, size_t n_content, const char *variables, const char *error)
+{
+    lp_chat_message message = {"user", content, n_content};
+    lp_chat chat = {.message = &message, .n_messages = 1, .variables = variables, .n_variables = variables ? strlen(variables) : 0};
+    lp_template *t = NULL;
+    lp_rendering out = {0};
+    lp_status status = lp_template_parse(source, strlen(source), &t);
+    if (!status) status = lp_template_render(t, &chat, &out);
+    if (status && !error) fail_msg("%.100s: %s", source, lp_error());
+    if (error && (status != LP_INPUT || !strstr(lp_error(), error))) fail_msg("%.100s: status %d, '%s' lacks '%s'", source, (int)status, lp_error(), error);
+    lp_rendering_free(&out);
+    lp_template_free(t);
+}
+
+static void limits_of_the_source_hold_exactly(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *begin, *piece, *end;
+        int n; /* so many are allowed, one more is not */
+        const char *error;
+    } limits[] = {
+        {"", "x", "", 256 << 10, "262145 bytes"},
+        {"", "{{1}}", "", 10000, "20000 nodes"},
+        {"{{ ", "(", "", 127, NULL}, /* its end is made below */
+        {"", "{% if 1 %}", "", 128, NULL},
+        {"{{ ", "- ", "1 }}", 127, NULL},
+        {"{{ 1", " or 1", " }}", 1001, "1000 operands"},
+        {"{{ 1", "+1", " }}", 1001, "1000 operands"},
+        {"{% if 1 %}", "{% elif 1 %}", "{% endif %}", 1001, "1000 branches"},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        for (int more = 0; more < 2; more++) {
+            int n = limits[i].n + more;
+            char *end = malloc(16 * (size_t)n + 64);
+            strcpy(end, limits[i].end);
+            if (i == 2) memset(end, ')', (size_t)n), strcpy(end + n, " }}"), end[0] = '1', memmove(end + 1, end, (size_t)n + 4), end[1] = ')';
+            if (i == 3) for (int k = 0; k < n; k++) strcpy(end + 11 * k, "{% endif %}");
+            const char *error = limits[i].error ? limits[i].error : "nesting deeper than 128";
+            expect_within(repeated(limits[i].begin, limits[i].piece, n, end), "", 0, NULL, more ? error : NULL);
+            free(end);
+        }
+    }
+}
+
+static void limits_of_a_rendering_hold_exactly(void **state)
+{
+    (void)state;
+    enum { MIB = 1 << 20 };
+    static char text[MIB];
+    memset(text, 'x', sizeof text);
+    static const struct {
+        const char *source, *error;
+    } limits[] = {
+        {"{% macro f(n) %}{% if n > 1 %}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(64) }}", NULL},
+        {"{% macro f(n) %}{% if n > 1 %}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(65) }}", "macro depth: more than 64"},
+        {"{{ range(100000)|length }}{{ range(5, -99995, -1)|length }}", NULL},
+        {"{{ range(100001)|length }}", "range: more than 100,000"},
+        {"{{ range(5, -99996, -1)|length }}", "range: more than 100,000"},
+        {"{{ messages[0].content * 16 }}", NULL},
+        {"{{ messages[0].content * 16 }}y", "output: more than 16 MiB"},
+        {"{{ messages[0].content * 17 }}", "memory: a value of 1048576 bytes repeated 17 times"},
+        /* the message has room for 3 MiB, and every copy is one more */
+        {"{% set l = [] %}{% for i in range(60) %}{% set _ = l.append(messages[0].content ~ '') %}{% endfor %}", NULL},
+        {"{% set l = [] %}{% for i in range(61) %}{% set _ = l.append(messages[0].content ~ '') %}{% endfor %}", "memory: more than 64 MiB"},
+        {"{% for i in range(100) %}{% for j in range(700) %}{% endfor %}{% endfor %}", NULL},
+        {"{% for i in range(100) %}{% for j in range(70000) %}{% endfor %}{% endfor %}", "more than 50 million units of work"},
+        {"{% set n = namespace(x=[1]) %}{% for i in range(1000) %}{% set n.x = n.x|map('string') %}{% endfor %}{{ n.x|list }}", NULL},
+        {"{% set n = namespace(x=[1]) %}{% for i in range(3000) %}{% set n.x = n.x|map('string') %}{% endfor %}{{ n.x|list }}", "filters nested deeper than 2000"},
+        {"{% set n = namespace(x=[1]) %}{% for i in range(3000) %}{% set n.x = [n.x]|map('list') %}{% endfor %}{{ n.x|list }}", "filters nested deeper than 2000"},
+        {"{% set n = namespace(x=[]) %}{% for i in range(128) %}{% set n.x = [n.x] %}{% endfor %}{{ n.x }}{{ n.x|tojson }}", NULL},
+        {"{% set n = namespace(x=[]) %}{% for i in range(129) %}{% set n.x = [n.x] %}{% endfor %}{{ n.x }}", "deeper than 128"},
+        {"{% set n = namespace(x=[]) %}{% for i in range(129) %}{% set n.x = [n.x] %}{% endfor %}{{ n.x|tojson }}", "JSON nested deeper than 128"},
+        {"{{ 9223372036854775807 }}{{ -9223372036854775807 - 1 }}", NULL},
+        {"{{ 9223372036854775807 + 1 }}", "beyond 64 bits"},
+        {"{{ 9223372036854775808 }}", "beyond 64 bits"},
+    };
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) expect_within(limits[i].source, text, sizeof text, NULL, limits[i].error);
+}
+
+static void variables_nest_128_deep_and_no_deeper(void **state)
+{
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        int n = 127 + more; /* in an object */
+        char json[300] = "{\"x\":";
+        memset(json + 5, '[', (size_t)n);
+        memset(json + 5 + n, ']', (size_t)n);
+        strcpy(json + 5 + 2 * n, "}");
+        expect_within("{{ x|length }}", "", 0, json, more ? "byte 132: no valid JSON" : NULL);
+    }
+}
+
 static void errors_name_line_and_column(void **state)
 {
     (void)state;
@@ -149,6 +298,16 @@ static void special_tokens_in_user_text_stay_text(void **state)
     assert_memory_equal(ids, wanted, sizeof wanted);
     free(ids);
     lp_template_free(t);
+    /* one of the template, half of it inside {% generation %} */
+    static const char halves[] = "{% for x in messages %}{% generation %}<|im_{% endgeneration %}start|>{{ x.role }}{% endfor %}";
+    assert_int_equal(lp_template_parse(halves, sizeof halves - 1, &t), LP_OK);
+    message.role = "<|im_start|>";
+    assert_int_equal(lp_chat_encode(tokenizer, t, &(lp_chat){.message = &message, .n_messages = 1}, &ids, &n), LP_OK);
+    assert_int_equal(n, 1 + 12);
+    assert_int_equal(ids[0], 268);
+    for (size_t i = 1; i < n; i++) assert_int_not_equal(ids[i], 268);
+    free(ids);
+    lp_template_free(t);
     lp_tokenizer_free(tokenizer);
 }
 
@@ -158,6 +317,12 @@ int main(void)
         cmocka_unit_test(the_cards_vectors_render_as_jinja2_does),
         cmocka_unit_test(arithmetic_is_that_of_python),
         cmocka_unit_test(hostile_templates_end_with_the_expected_error_in_100_ms),
+        cmocka_unit_test(map_and_select_give_their_items_once_and_when_asked),
+        cmocka_unit_test(a_loop_looks_ahead_only_when_it_is_asked),
+        cmocka_unit_test(what_stands_in_generation_is_marked),
+        cmocka_unit_test(limits_of_the_source_hold_exactly),
+        cmocka_unit_test(limits_of_a_rendering_hold_exactly),
+        cmocka_unit_test(variables_nest_128_deep_and_no_deeper),
         cmocka_unit_test(errors_name_line_and_column),
         cmocka_unit_test(every_cut_of_a_template_is_rendered_or_refused),
         cmocka_unit_test(special_tokens_in_user_text_stay_text),

@@ -17,7 +17,7 @@ static lp_value argument(const lp_arguments *a, size_t index, const char *name)
     return lp_undefined();
 }
 
-static lp_value text(lp_render *r, const char *s) { return lp_text_of(r, s, NULL, strlen(s), false); }
+static lp_value text(lp_render *r, const char *s) { return lp_text_of(r, s, NULL, strlen(s), 0); }
 
 static bool need_text(lp_render *r, lp_value v)
 {
@@ -27,30 +27,11 @@ static bool need_text(lp_render *r, lp_value v)
 
 /* ---- look-up ----------------------------------------------------------------------------------------------------- */
 
-static lp_value loop_member(lp_render *r, const lp_loop *loop, lp_string name)
-{
-    int64_t i = loop->index, n = loop->n;
-    if (named(name, "index")) return lp_int(i + 1);
-    if (named(name, "index0")) return lp_int(i);
-    if (named(name, "revindex")) return lp_int(n - i);
-    if (named(name, "revindex0")) return lp_int(n - i - 1);
-    if (named(name, "first")) return lp_bool(i == 0);
-    if (named(name, "last")) return lp_bool(i == n - 1);
-    if (named(name, "length")) return lp_int(n);
-    bool previous = named(name, "previtem");
-    if (previous || named(name, "nextitem")) {
-        int64_t k = previous ? i - 1 : i + 1;
-        return k >= 0 && k < n && (size_t)k < lp_sequence_size(loop->sequence) ? lp_sequence_at(loop->sequence, (size_t)k) : lp_undefined();
-    }
-    lp_render_fail(r, "loop has no '%.40s'", name.data);
-    return lp_undefined();
-}
-
 lp_value lp_member(lp_render *r, lp_value v, lp_string name)
 {
     if (name.n && name.data[0] == '_') lp_render_fail(r, "the name begins with an underscore");
     else if (v.kind == LP_VALUE_UNDEFINED) lp_render_fail(r, "'%.40s' of an undefined value", name.data);
-    else if (v.kind == LP_VALUE_LOOP) return loop_member(r, v.loop, name);
+    else if (v.kind == LP_VALUE_LOOP) return lp_loop_member(r, v.loop, name);
     else if (v.kind == LP_VALUE_DICT || v.kind == LP_VALUE_NAMESPACE) {
         lp_value *found = lp_dict_find_text(r, v.dict, name.data, name.n);
         return found ? *found : lp_undefined();
@@ -149,15 +130,15 @@ static lp_value split(lp_render *r, lp_value v, const lp_arguments *a)
 }
 
 /* ASCII letters only: other letters have no case here. */
-static lp_value change_case(lp_render *r, lp_value v, const char *how)
+lp_value lp_change_case(lp_render *r, lp_value v, char how)
 {
     if (!need_text(r, v)) return v;
-    lp_value out = lp_text_copy(r, v.text->data, v.text->origin, v.text->n, v.text->input);
+    lp_value out = lp_text_copy(r, v.text->data, v.text->origin, v.text->n, v.text->origin_of_all);
     if (r->status) return out;
     char *s = (char *)out.text->data;
     bool start = true;
     for (size_t i = 0; i < out.text->n; i++) {
-        bool upper = *how == 'u' || (*how == 'c' && i == 0) || (*how == 't' && start);
+        bool upper = how == 'u' || (how == 'c' && i == 0) || (how == 't' && start);
         bool letter = (s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z');
         if (letter) s[i] = (char)(upper ? s[i] & ~32 : s[i] | 32);
         start = !letter && (uint8_t)s[i] < 128 && s[i] != '\'';
@@ -264,7 +245,7 @@ lp_value lp_call_method(lp_render *r, lp_value v, lp_string name, const lp_argum
         lp_value set = argument(a, 0, "chars");
         return lp_strip(r, v, set.kind == LP_VALUE_STRING ? set.text : NULL, name.data[0] != 'r', name.data[0] != 'l');
     }
-    return change_case(r, v, name.data);
+    return lp_change_case(r, v, name.data[0]);
 }
 
 /* ---- tests ------------------------------------------------------------------------------------------------------- */
@@ -301,9 +282,11 @@ bool lp_apply_test(lp_render *r, lp_value v, lp_string name, const lp_arguments 
         }
     }
     if (named(name, "in")) {
-        lp_value other = lp_iterable(r, argument(a, 0, "seq"));
-        for (size_t i = 0; !r->status && i < lp_sequence_size(other); i++)
-            if (lp_value_same(r, lp_sequence_at(other, i), v)) return true;
+        lp_iterator it;
+        lp_value item;
+        lp_iterator_begin(r, argument(a, 0, "seq"), &it);
+        while (lp_iterator_next(r, &it, &item))
+            if (lp_value_same(r, item, v)) return true;
         return false;
     }
     if ((named(name, "odd") || named(name, "even")) && v.kind == LP_VALUE_INT) return (v.integer % 2 != 0) == (name.data[0] == 'o');
@@ -315,8 +298,7 @@ bool lp_apply_test(lp_render *r, lp_value v, lp_string name, const lp_arguments 
 
 /* ---- filters ----------------------------------------------------------------------------------------------------- */
 
-/* "a.b" of a value; numbers are indices. */
-static lp_value path(lp_render *r, lp_value v, lp_value name)
+lp_value lp_path(lp_render *r, lp_value v, lp_value name)
 {
     if (name.kind == LP_VALUE_INT) return lp_item(r, v, name);
     if (!need_text(r, name)) return lp_undefined();
@@ -326,58 +308,15 @@ static lp_value path(lp_render *r, lp_value v, lp_value name)
         while (end < n && name.text->data[end] != '.') end++;
         lp_value part = lp_text_slice(r, name, at, end);
         if (r->status) break;
+        size_t digits = 0;
+        int64_t index = 0;
+        for (; digits < part.text->n && digits < 9 && (uint8_t)(part.text->data[digits] - '0') < 10; digits++)
+            index = 10 * index + (part.text->data[digits] - '0');
         if (part.text->n && part.text->data[0] == '_') lp_render_fail(r, "the name begins with an underscore");
-        else v = lp_item(r, v, part);
+        else v = lp_item(r, v, part.text->n && digits == part.text->n ? lp_int(index) : part);
         at = end + 1;
     }
     return v;
-}
-
-static lp_value map(lp_render *r, lp_value v, const lp_arguments *a)
-{
-    lp_value items = lp_iterable(r, v), out = lp_list_new(r, LP_VALUE_LAZY, 0);
-    lp_value attribute = lp_undefined(), fallback = lp_undefined();
-    for (size_t i = 0; i < a->n_named; i++) {
-        if (named(a->name[i], "attribute")) attribute = a->named[i];
-        if (named(a->name[i], "default")) fallback = a->named[i];
-    }
-    if (!a->n && attribute.kind == LP_VALUE_UNDEFINED) lp_render_fail(r, "map needs a filter or attribute=");
-    if (a->n) need_text(r, a->positional[0]);
-    for (size_t i = 0; !r->status && i < lp_sequence_size(items); i++) {
-        lp_value item = lp_sequence_at(items, i);
-        if (a->n) {
-            lp_arguments rest = {.positional = a->positional + 1, .n = a->n - 1};
-            lp_text *name = a->positional[0].text;
-            item = lp_apply_filter(r, item, (lp_string){name->data, name->n}, &rest);
-        } else {
-            item = path(r, item, attribute);
-            if (item.kind == LP_VALUE_UNDEFINED) item = fallback;
-        }
-        lp_list_push(r, out, item);
-    }
-    return out;
-}
-
-static lp_value select_items(lp_render *r, lp_value v, lp_string name, const lp_arguments *a)
-{
-    bool reject = name.data[0] == 'r', by_attribute = name.n > 6;
-    lp_value items = lp_iterable(r, v), out = lp_list_new(r, LP_VALUE_LAZY, 0);
-    size_t first = by_attribute;
-    if (a->n < first) lp_render_fail(r, "the attribute is missing");
-    if (a->n > first && !r->status) need_text(r, a->positional[first]);
-    for (size_t i = 0; !r->status && i < lp_sequence_size(items); i++) {
-        lp_value item = lp_sequence_at(items, i), tested = by_attribute ? path(r, item, a->positional[0]) : item;
-        bool passes;
-        if (a->n > first) {
-            lp_arguments rest = {.positional = a->positional + first + 1, .n = a->n - first - 1};
-            lp_text *test = a->positional[first].text;
-            passes = lp_apply_test(r, tested, (lp_string){test->data, test->n}, &rest);
-        } else {
-            passes = lp_truth(tested);
-        }
-        if (passes != reject) lp_list_push(r, out, item);
-    }
-    return out;
 }
 
 static lp_value join(lp_render *r, lp_value v, const lp_arguments *a)
@@ -387,7 +326,7 @@ static lp_value join(lp_render *r, lp_value v, const lp_arguments *a)
     for (size_t i = 0; !r->status && i < lp_sequence_size(items); i++) {
         lp_value item = lp_sequence_at(items, i);
         if (i) lp_emit_value(r, by);
-        lp_emit_value(r, attribute.kind == LP_VALUE_UNDEFINED ? item : path(r, item, attribute));
+        lp_emit_value(r, attribute.kind == LP_VALUE_UNDEFINED ? item : lp_path(r, item, attribute));
     }
     return lp_capture(r, begin);
 }
@@ -402,26 +341,12 @@ static lp_value sorted(lp_render *r, lp_value items, int key, bool reverse, bool
         for (size_t k = r->status ? 0 : out.list->n - 1; k > 0 && !r->status; k--) {
             lp_value x = item, y = out.list->item[k - 1];
             if (key >= 0) x = x.list->item[key], y = y.list->item[key];
-            if (attribute.kind != LP_VALUE_UNDEFINED) x = path(r, x, attribute), y = path(r, y, attribute);
+            if (attribute.kind != LP_VALUE_UNDEFINED) x = lp_path(r, x, attribute), y = lp_path(r, y, attribute);
             int order = lp_value_order(r, x, y, ignore_case);
             if (reverse ? order <= 0 : order >= 0) break;
             out.list->item[k] = out.list->item[k - 1];
             out.list->item[k - 1] = item;
         }
-    }
-    return out;
-}
-
-static lp_value unique(lp_render *r, lp_value v)
-{
-    lp_value items = lp_iterable(r, v), out = lp_list_new(r, LP_VALUE_LAZY, 0), seen = lp_list_new(r, LP_VALUE_LIST, 0);
-    for (size_t i = 0; !r->status && i < lp_sequence_size(items); i++) {
-        lp_value item = lp_sequence_at(items, i), key = item.kind == LP_VALUE_STRING ? change_case(r, item, "lower") : item;
-        bool found = false;
-        for (size_t k = 0; k < seen.list->n && !found && !r->status; k++) found = lp_value_same(r, seen.list->item[k], key);
-        if (found) continue;
-        lp_list_push(r, seen, key);
-        lp_list_push(r, out, item);
     }
     return out;
 }
@@ -439,7 +364,7 @@ static lp_value indent(lp_render *r, lp_value v, const lp_arguments *a)
         bool wanted = at ? blank || stop > at : first;
         for (int64_t i = 0; wanted && !r->status && (width.kind == LP_VALUE_STRING ? i < 1 : i < n); i++) {
             if (width.kind == LP_VALUE_STRING) lp_emit_value(r, width);
-            else lp_emit(r, " ", NULL, 1, false);
+            else lp_emit(r, " ", NULL, 1, 0);
         }
         lp_emit_value(r, lp_text_slice(r, v, at, end ? stop + 1 : stop));
         at = end ? stop + 1 : stop;
@@ -497,7 +422,7 @@ static lp_value length(lp_render *r, lp_value v)
         return lp_int((int64_t)lp_count_characters(v.text->data, v.text->n));
     }
     if (v.kind == LP_VALUE_DICT) return lp_int((int64_t)v.dict->n);
-    if (lp_is_sequence(v) && v.kind != LP_VALUE_LAZY) return lp_int((int64_t)lp_sequence_size(v));
+    if (lp_is_sequence(v)) return lp_int((int64_t)lp_sequence_size(v));
     lp_render_fail(r, "a %s has no length", lp_kind_name(v));
     return lp_undefined();
 }
@@ -532,24 +457,15 @@ static lp_value f_list(lp_render *r, lp_value v, const lp_arguments *a) { return
 static lp_value f_int(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, to_int(r, v); }
 static lp_value f_min(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, extreme(r, v, false); }
 static lp_value f_max(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, extreme(r, v, true); }
-static lp_value f_unique(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, unique(r, v); }
-static lp_value f_lower(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, change_case(r, lp_to_text(r, v), "lower"); }
-static lp_value f_upper(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, change_case(r, lp_to_text(r, v), "upper"); }
-static lp_value f_title(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, change_case(r, lp_to_text(r, v), "title"); }
-static lp_value f_capitalize(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, change_case(r, lp_to_text(r, v), "capitalize"); }
+static lp_value f_lower(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, lp_change_case(r, lp_to_text(r, v), 'l'); }
+static lp_value f_upper(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, lp_change_case(r, lp_to_text(r, v), 'u'); }
+static lp_value f_title(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, lp_change_case(r, lp_to_text(r, v), 't'); }
+static lp_value f_capitalize(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, lp_change_case(r, lp_to_text(r, v), 'c'); }
 static lp_value f_default(lp_render *r, lp_value v, const lp_arguments *a)
 {
     bool falsy = lp_truth(argument(a, 1, "boolean"));
     if (v.kind != LP_VALUE_UNDEFINED && !(falsy && !lp_truth(v))) return v;
     return a->n || a->n_named ? argument(a, 0, "default_value") : text(r, "");
-}
-static lp_value f_items(lp_render *r, lp_value v, const lp_arguments *a)
-{
-    (void)a;
-    if (v.kind != LP_VALUE_DICT && v.kind != LP_VALUE_UNDEFINED) lp_render_fail(r, "a %s has no items", lp_kind_name(v));
-    lp_value out = items_of(r, v);
-    if (!r->status) out.kind = LP_VALUE_LAZY;
-    return out;
 }
 static lp_value f_dictsort(lp_render *r, lp_value v, const lp_arguments *a)
 {
@@ -562,16 +478,18 @@ static lp_value f_sort(lp_render *r, lp_value v, const lp_arguments *a)
 {
     return sorted(r, lp_iterable(r, v), -1, lp_truth(argument(a, 0, "reverse")), !lp_truth(argument(a, 1, "case_sensitive")), argument(a, 2, "attribute"));
 }
-static lp_value f_first(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, lp_item(r, lp_iterable(r, v), lp_int(0)); }
-static lp_value f_last(lp_render *r, lp_value v, const lp_arguments *a) { return (void)a, lp_item(r, lp_iterable(r, v), lp_int(-1)); }
-static lp_value f_reverse(lp_render *r, lp_value v, const lp_arguments *a)
+static lp_value f_first(lp_render *r, lp_value v, const lp_arguments *a)
 {
     (void)a;
-    lp_value items = lp_iterable(r, v), out = lp_list_new(r, LP_VALUE_LIST, 0);
-    for (size_t i = r->status ? 0 : lp_sequence_size(items); i > 0; i--) lp_list_push(r, out, lp_sequence_at(items, i - 1));
-    if (v.kind == LP_VALUE_STRING) return join(r, out, &(lp_arguments){0});
-    if (!r->status) out.kind = LP_VALUE_LAZY;
-    return out;
+    lp_iterator it;
+    lp_value item;
+    return lp_iterator_begin(r, v, &it) && lp_iterator_next(r, &it, &item) ? item : lp_undefined();
+}
+static lp_value f_last(lp_render *r, lp_value v, const lp_arguments *a)
+{
+    (void)a;
+    if (v.kind == LP_VALUE_LAZY) lp_render_fail(r, "a %s has no last item before it is a list", lp_kind_name(v));
+    return r->status ? lp_undefined() : lp_item(r, lp_iterable(r, v), lp_int(-1));
 }
 
 lp_value lp_apply_filter(lp_render *r, lp_value v, lp_string name, const lp_arguments *a)
@@ -580,15 +498,14 @@ lp_value lp_apply_filter(lp_render *r, lp_value v, lp_string name, const lp_argu
         const char *name;
         lp_value (*apply)(lp_render *, lp_value, const lp_arguments *);
     } filters[] = {{"tojson", to_json}, {"length", f_length}, {"count", f_length}, {"trim", f_trim}, {"string", f_string},
-                   {"default", f_default}, {"d", f_default}, {"join", join}, {"items", f_items}, {"list", f_list}, {"safe", f_safe},
-                   {"lower", f_lower}, {"upper", f_upper}, {"title", f_title}, {"capitalize", f_capitalize}, {"map", map},
-                   {"dictsort", f_dictsort}, {"replace", replaced}, {"indent", indent}, {"int", f_int}, {"min", f_min}, {"max", f_max},
-                   {"sort", f_sort}, {"unique", f_unique}, {"first", f_first}, {"last", f_last}, {"reverse", f_reverse}};
+                   {"default", f_default}, {"d", f_default}, {"join", join}, {"list", f_list}, {"safe", f_safe},
+                   {"lower", f_lower}, {"upper", f_upper}, {"title", f_title}, {"capitalize", f_capitalize}, {"dictsort", f_dictsort}, {"replace", replaced}, {"indent", indent}, {"int", f_int}, {"min", f_min}, {"max", f_max},
+                   {"sort", f_sort}, {"first", f_first}, {"last", f_last}};
     if (!lp_render_step(r, 0)) return lp_undefined();
     for (size_t i = 0; i < sizeof filters / sizeof *filters; i++)
         if (named(name, filters[i].name)) return filters[i].apply(r, v, a);
-    if (named(name, "select") || named(name, "reject") || named(name, "selectattr") || named(name, "rejectattr"))
-        return select_items(r, v, name, a);
+    lp_value lazy;
+    if (lp_lazy_create(r, v, name, a, &lazy)) return lazy;
     lp_render_fail(r, "unknown filter '%.40s'", name.data);
     return lp_undefined();
 }
@@ -658,7 +575,7 @@ static lp_value now(lp_render *r, const lp_arguments *a)
         case '%': snprintf(out, sizeof out, "%%"); break;
         default: lp_render_fail(r, "strftime_now: only %%Y %%m %%d %%b %%B %%H %%M %%S are known"); out[0] = 0;
         }
-        lp_emit(r, out, NULL, strlen(out), false);
+        lp_emit(r, out, NULL, strlen(out), 0);
     }
     return lp_capture(r, begin);
 }
@@ -672,7 +589,7 @@ static lp_value new_dict(lp_render *r, const lp_arguments *a, lp_value_kind kind
     else if (a->n) lp_render_fail(r, "namespace and dict take names with values");
     for (size_t i = 0; i < a->n_named && !r->status; i++) {
         if (a->name[i].data[0] == '_') lp_render_fail(r, "the name begins with an underscore");
-        else lp_dict_set(r, out, lp_text_of(r, a->name[i].data, NULL, a->name[i].n, false), a->named[i]);
+        else lp_dict_set(r, out, lp_text_of(r, a->name[i].data, NULL, a->name[i].n, 0), a->named[i]);
     }
     return out;
 }

@@ -8,7 +8,7 @@
 #include "model/tokenizer/unicode.h"
 
 /* Input text; what is no UTF-8 becomes U+FFFD. */
-static lp_value clean(lp_render *r, const char *s, size_t n, bool input)
+static lp_value clean(lp_render *r, const char *s, size_t n, uint8_t origin)
 {
     char *out = lp_render_alloc(r, n > LP_TEMPLATE_MEMORY ? n : 3 * n + 1);
     size_t length = 0;
@@ -18,10 +18,10 @@ static lp_value clean(lp_render *r, const char *s, size_t n, bool input)
         length += k ? k : 3;
         i += k ? k : 1;
     }
-    return out ? lp_text_of(r, out, NULL, length, input) : lp_undefined();
+    return out ? lp_text_of(r, out, NULL, length, origin) : lp_undefined();
 }
 
-static lp_value literal(lp_render *r, const char *s) { return lp_text_of(r, s, NULL, strlen(s), false); }
+static lp_value literal(lp_render *r, const char *s) { return lp_text_of(r, s, NULL, strlen(s), 0); }
 
 static lp_value messages(lp_render *r, const lp_chat *chat)
 {
@@ -29,8 +29,8 @@ static lp_value messages(lp_render *r, const lp_chat *chat)
     for (size_t i = 0; i < chat->n_messages && !r->status; i++) {
         lp_value m = lp_dict_new(r, LP_VALUE_DICT);
         const lp_chat_message *c = &chat->message[i];
-        lp_dict_set(r, m, literal(r, "role"), clean(r, c->role, strlen(c->role), true));
-        lp_dict_set(r, m, literal(r, "content"), clean(r, c->content, c->n_content, true));
+        lp_dict_set(r, m, literal(r, "role"), clean(r, c->role, strlen(c->role), LP_ORIGIN_INPUT));
+        lp_dict_set(r, m, literal(r, "content"), clean(r, c->content, c->n_content, LP_ORIGIN_INPUT));
         lp_list_push(r, list, m);
     }
     if (!r->status) list.list->given = true;
@@ -71,10 +71,10 @@ static void set_variables(lp_render *r, const lp_chat *chat)
     set(r, "add_generation_prompt", lp_bool(chat->add_generation_prompt));
     set(r, "tools", lp_none());
     set(r, "documents", lp_none());
-    set(r, "bos_token", clean(r, chat->bos_token.data, chat->bos_token.n, false));
-    set(r, "eos_token", clean(r, chat->eos_token.data, chat->eos_token.n, false));
+    set(r, "bos_token", clean(r, chat->bos_token.data, chat->bos_token.n, 0));
+    set(r, "eos_token", clean(r, chat->eos_token.data, chat->eos_token.n, 0));
     if (!chat->variables || r->status) return;
-    lp_value text = clean(r, chat->variables, chat->n_variables, true);
+    lp_value text = clean(r, chat->variables, chat->n_variables, LP_ORIGIN_INPUT);
     lp_value v = r->status ? text : lp_json_read(r, text.text->data, text.text->n);
     if (!r->status && v.kind != LP_VALUE_DICT)
         r->status = lp_fail(LP_INPUT, "variables of the chat template: a JSON object is needed");
@@ -93,7 +93,8 @@ static lp_status pieces(const lp_render *r, lp_rendering *out)
     if (n && !out->piece) return lp_fail_memory(n * sizeof *out->piece, "a rendered chat");
     for (size_t i = 0; i < r->n_out; i++) {
         if (i == 0 || r->out_origin[i] != r->out_origin[i - 1])
-            out->piece[out->n_pieces++] = (lp_chat_piece){.begin = i, .input = r->out_origin[i]};
+            out->piece[out->n_pieces++] = (lp_chat_piece){.begin = i, .input = (r->out_origin[i] & LP_ORIGIN_INPUT) != 0,
+                                                          .generated = (r->out_origin[i] & LP_ORIGIN_GENERATED) != 0};
         out->piece[out->n_pieces - 1].end = i + 1;
     }
     return LP_OK;
@@ -158,8 +159,10 @@ static lp_status encode(const lp_tokenizer *tokenizer, const lp_rendering *text,
     for (size_t i = 0; i < text->n_pieces && !status; i++) {
         const lp_chat_piece *piece = &text->piece[i];
         size_t begin = piece->begin > first ? piece->begin : first;
-        if (piece->input || begin >= piece->end) continue;
-        lp_special_walk walk = {.special = &tokenizer->special, .text = (const uint8_t *)text->text + begin, .n = piece->end - begin};
+        while (i + 1 < text->n_pieces && text->piece[i + 1].input == piece->input) i++; /* they may differ in `generated` */
+        size_t end = text->piece[i].end;
+        if (piece->input || begin >= end) continue;
+        lp_special_walk walk = {.special = &tokenizer->special, .text = (const uint8_t *)text->text + begin, .n = end - begin};
         lp_special_match match;
         bool found = true;
         while (!status && !(status = lp_special_next(&walk, &match, &found)) && found) {

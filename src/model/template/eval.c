@@ -4,8 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { DEEPEST = 2000 }; /* evaluations inside one another, macros included: bounds the stack */
-
 static lp_value eval(lp_render *r, const lp_node *node);
 static void run(lp_render *r, const lp_node *node);
 
@@ -57,7 +55,7 @@ static void assign(lp_render *r, const lp_node *target, lp_value value)
         lp_value *owner = find(r, target->a->string);
         if (!owner || owner->kind != LP_VALUE_NAMESPACE) lp_render_fail(r, "attributes are set of namespaces only");
         else if (target->string.data[0] == '_') lp_render_fail(r, "the name begins with an underscore");
-        else lp_dict_set(r, *owner, lp_text_of(r, target->string.data, NULL, target->string.n, false), value);
+        else lp_dict_set(r, *owner, lp_text_of(r, target->string.data, NULL, target->string.n, 0), value);
         return;
     }
     if (!target->next) {
@@ -185,12 +183,15 @@ static bool contains(lp_render *r, lp_value item, lp_value v)
     }
     if (v.kind == LP_VALUE_DICT) return lp_dict_find(r, v.dict, item) != NULL;
     if (v.kind == LP_VALUE_UNDEFINED) return false;
-    if (!lp_is_sequence(v)) {
+    if (!lp_is_sequence(v) && v.kind != LP_VALUE_LAZY) {
         lp_render_fail(r, "'in' looks for a %s in a %s", lp_kind_name(item), lp_kind_name(v));
         return false;
     }
-    for (size_t i = 0; i < lp_sequence_size(v) && !r->status; i++)
-        if (lp_value_same(r, lp_sequence_at(v, i), item)) return true;
+    lp_iterator it;
+    lp_value other;
+    lp_iterator_begin(r, v, &it);
+    while (lp_iterator_next(r, &it, &other))
+        if (lp_value_same(r, other, item)) return true;
     return false;
 }
 
@@ -356,7 +357,7 @@ static lp_value eval_node(lp_render *r, const lp_node *node)
     }
     case LP_NODE_INTEGER: return lp_int(node->integer);
     case LP_NODE_REAL: return lp_real(node->real);
-    case LP_NODE_STRING: return lp_text_of(r, node->string.data, NULL, node->string.n, false);
+    case LP_NODE_STRING: return lp_text_of(r, node->string.data, NULL, node->string.n, 0);
     case LP_NODE_TRUE: return lp_bool(true);
     case LP_NODE_FALSE: return lp_bool(false);
     case LP_NODE_NONE: return lp_none();
@@ -426,8 +427,8 @@ static lp_value eval(lp_render *r, const lp_node *node)
 {
     if (!lp_render_step(r, 0)) return lp_undefined();
     r->at = node;
-    if (r->depth >= DEEPEST) {
-        lp_render_fail(r, "macro depth: evaluation nested deeper than %d", (int)DEEPEST);
+    if (r->depth >= LP_TEMPLATE_DEPTH) {
+        lp_render_fail(r, "macro depth: evaluation nested deeper than %d", (int)LP_TEMPLATE_DEPTH);
         return lp_undefined();
     }
     r->depth++;
@@ -438,41 +439,36 @@ static lp_value eval(lp_render *r, const lp_node *node)
 
 /* ---- statements -------------------------------------------------------------------------------------------------- */
 
-/* Items that pass the loop's own filter. */
-static lp_value filtered(lp_render *r, const lp_node *node, lp_value items)
+bool lp_condition(lp_render *r, const lp_node *node, lp_scope *scope, lp_value item)
 {
-    lp_value list = lp_list_new(r, LP_VALUE_LIST, 0);
-    for (size_t i = 0; i < lp_sequence_size(items) && !r->status; i++) {
-        lp_value item = lp_sequence_at(items, i);
-        assign(r, node->e, item);
-        if (lp_truth(eval(r, node->d))) lp_list_push(r, list, item);
-    }
-    return list;
+    lp_scope *kept = r->scope;
+    r->scope = scope;
+    scope->n = 0;
+    assign(r, node->e, item);
+    bool holds_ = lp_truth(eval(r, node->d));
+    r->scope = kept;
+    return holds_ && !r->status;
 }
 
 static void run_for(lp_render *r, const lp_node *node)
 {
-    lp_value items = lp_iterable(r, eval(r, node->a));
-    lp_scope *outer = r->scope, *scope = r->status ? NULL : scope_push(r, outer);
-    if (scope && node->d) items = filtered(r, node, items);
-    lp_loop *loop = lp_render_alloc(r, sizeof *loop);
-    if (r->status) return;
-    *loop = (lp_loop){.sequence = items, .n = (int64_t)lp_sequence_size(items)};
-    for (; loop->index < loop->n && !r->status; loop->index++) {
-        lp_render_step(r, 0);
-        if (scope->kept && !(scope = scope_push(r, outer))) break;
+    lp_value source = eval(r, node->a), item;
+    lp_scope *outer = r->scope, *scope = NULL;
+    lp_loop *loop = r->status ? NULL : lp_loop_begin(r, node, source);
+    if (!loop) return;
+    while (r->scope = outer, lp_loop_next(r, loop, &item)) {
+        if ((!scope || scope->kept) && !(scope = scope_push(r, outer))) break;
         scope->n = 0;
         r->scope = scope;
         lp_scope_set(r, scope, (lp_string){"loop", 4}, (lp_value){.kind = LP_VALUE_LOOP, .loop = loop});
-        if (lp_is_sequence(items) && (size_t)loop->index < lp_sequence_size(items))
-            assign(r, node->e, lp_sequence_at(items, (size_t)loop->index));
+        assign(r, node->e, item);
         run(r, node->b);
         bool ends = r->flow == LP_BREAK;
         r->flow = LP_GO_ON;
         if (ends) break;
     }
     r->scope = outer;
-    if (!loop->n && node->c) run(r, node->c);
+    if (!scope && node->c) run(r, node->c);
 }
 
 /* A body in a scope of its own; what it prints becomes r->captured for the filters of the block. */
@@ -493,7 +489,7 @@ static lp_value run_captured(lp_render *r, const lp_node *node)
 static void run_one(lp_render *r, const lp_node *node)
 {
     switch (node->kind) {
-    case LP_NODE_TEXT: lp_emit(r, node->string.data, NULL, node->string.n, false); return;
+    case LP_NODE_TEXT: lp_emit(r, node->string.data, NULL, node->string.n, 0); return;
     case LP_NODE_PRINT: {
         lp_value v = eval(r, node->a);
         r->at = node;
@@ -528,9 +524,11 @@ static void run_one(lp_render *r, const lp_node *node)
     }
     case LP_NODE_GENERATION: {
         lp_scope *outer = r->scope;
+        size_t begin = r->n_out;
         if (!scope_push(r, outer)) return;
         run(r, node->b);
         r->scope = outer;
+        for (size_t i = begin; i < r->n_out; i++) r->out_origin[i] |= LP_ORIGIN_GENERATED;
         return;
     }
     case LP_NODE_BREAK: r->flow = LP_BREAK; return;
@@ -541,7 +539,7 @@ static void run_one(lp_render *r, const lp_node *node)
 
 static void run(lp_render *r, const lp_node *node)
 {
-    if (r->depth >= DEEPEST) lp_render_fail(r, "macro depth: evaluation nested deeper than %d", (int)DEEPEST);
+    if (r->depth >= LP_TEMPLATE_DEPTH) lp_render_fail(r, "macro depth: evaluation nested deeper than %d", (int)LP_TEMPLATE_DEPTH);
     r->depth++;
     for (; node && !r->status && r->flow == LP_GO_ON; node = node->next) {
         r->at = node;

@@ -272,16 +272,13 @@ static lp_node *filters(parser *p, lp_node *node)
 
 static lp_node *unary(parser *p, bool with_filters)
 {
-    if (!enter(p)) return NULL;
     size_t at = p->token.at;
-    lp_node *node;
-    if (lp_lex_take(p, OPERATOR, "-")) node = binary(p, LP_NODE_NEGATE, at, unary(p, false), NULL);
-    else if (lp_lex_take(p, OPERATOR, "+")) node = binary(p, LP_NODE_PLUS, at, unary(p, false), NULL);
-    else node = primary(p);
+    bool minus = lp_lex_take(p, OPERATOR, "-"), sign = minus || lp_lex_take(p, OPERATOR, "+");
+    if (sign && !enter(p)) return NULL;
+    lp_node *node = sign ? binary(p, minus ? LP_NODE_NEGATE : LP_NODE_PLUS, at, unary(p, false), NULL) : primary(p);
+    if (sign) leave(p);
     node = postfix(p, node);
-    if (with_filters) node = filters(p, node);
-    leave(p);
-    return node;
+    return with_filters ? filters(p, node) : node;
 }
 
 /* Left-associative levels, loosest first: sums, ~, products, powers. */

@@ -8,7 +8,7 @@
 
 #include "base/fail.h"
 
-void lp_emit(lp_render *r, const char *data, const uint8_t *origin, size_t n, bool input)
+void lp_emit(lp_render *r, const char *data, const uint8_t *origin, size_t n, uint8_t origin_of_all)
 {
     if (!lp_render_step(r, n) || !n) return;
     if (n > LP_TEMPLATE_OUTPUT - r->n_out) {
@@ -29,22 +29,23 @@ void lp_emit(lp_render *r, const char *data, const uint8_t *origin, size_t n, bo
     }
     memcpy(r->out + r->n_out, data, n);
     if (origin) memcpy(r->out_origin + r->n_out, origin, n);
-    else memset(r->out_origin + r->n_out, input, n);
+    else memset(r->out_origin + r->n_out, origin_of_all, n);
     r->n_out += n;
 }
 
-static void emit(lp_render *r, const char *s) { lp_emit(r, s, NULL, strlen(s), false); }
+static void emit(lp_render *r, const char *s) { lp_emit(r, s, NULL, strlen(s), 0); }
 
-static void emit_text(lp_render *r, const lp_text *t) { lp_emit(r, t->data, t->origin, t->n, t->input); }
+static void emit_text(lp_render *r, const lp_text *t) { lp_emit(r, t->data, t->origin, t->n, t->origin_of_all); }
 
 lp_value lp_capture(lp_render *r, size_t begin)
 {
     if (r->status) return lp_undefined();
     size_t n = r->n_out - begin;
     r->n_out = begin;
-    if (!n) return lp_text_of(r, "", NULL, 0, false);
-    bool mixed = memchr(r->out_origin + begin, !r->out_origin[begin], n) != NULL;
-    return lp_text_copy(r, r->out + begin, mixed ? r->out_origin + begin : NULL, n, r->out_origin[begin]);
+    if (!n) return lp_text_of(r, "", NULL, 0, 0);
+    const uint8_t *origin = r->out_origin + begin;
+    bool mixed = memcmp(origin, origin + 1, n - 1) != 0; /* some differ from their neighbour */
+    return lp_text_copy(r, r->out + begin, mixed ? origin : NULL, n, *origin);
 }
 
 /* The shortest digits that read back as x, as Python writes them. */
@@ -87,9 +88,9 @@ static void emit_repr_text(lp_render *r, const lp_text *t)
         else if (c == '\t') snprintf(escape, sizeof escape, "\\t");
         else if (c < 32 || (c >= 0x7f && c <= 0xa0) || c == 0xad) snprintf(escape, sizeof escape, "\\x%02x", c);
         else if (lp_is_space(c) && c != ' ') snprintf(escape, sizeof escape, "\\u%04x", c);
-        bool input = t->origin ? t->origin[at] : t->input;
-        if (*escape) lp_emit(r, escape, NULL, strlen(escape), input);
-        else lp_emit(r, t->data + at, NULL, next - at, input);
+        uint8_t origin = t->origin ? t->origin[at] : t->origin_of_all;
+        if (*escape) lp_emit(r, escape, NULL, strlen(escape), origin);
+        else lp_emit(r, t->data + at, NULL, next - at, origin);
         at = next;
     }
     emit(r, quote);
@@ -161,9 +162,9 @@ static void emit_json_text(lp_render *r, const lp_text *t, bool ascii)
         else if (ascii && c >= 0x10000)
             snprintf(escape, sizeof escape, "\\u%04x\\u%04x", 0xd800 + ((c - 0x10000) >> 10), 0xdc00 + ((c - 0x10000) & 1023));
         if (ascii && c == 0x7f) escape[0] = 0;
-        bool input = t->origin ? t->origin[at] : t->input;
-        if (*escape) lp_emit(r, escape, NULL, strlen(escape), input);
-        else lp_emit(r, t->data + at, NULL, next - at, input);
+        uint8_t origin = t->origin ? t->origin[at] : t->origin_of_all;
+        if (*escape) lp_emit(r, escape, NULL, strlen(escape), origin);
+        else lp_emit(r, t->data + at, NULL, next - at, origin);
         at = next;
     }
     emit(r, "\"");
@@ -207,7 +208,7 @@ void lp_emit_json(lp_render *r, lp_value v, const lp_json_style *style, int dept
     case LP_VALUE_LIST: case LP_VALUE_TUPLE:
         emit(r, "[");
         for (size_t i = 0; i < v.list->n && !r->status; i++) {
-            if (i) lp_emit(r, style->item, NULL, style->n_item, false);
+            if (i) lp_emit(r, style->item, NULL, style->n_item, 0);
             new_line(r, style, depth + 1);
             lp_emit_json(r, v.list->item[i], style, depth + 1);
         }
@@ -221,14 +222,14 @@ void lp_emit_json(lp_render *r, lp_value v, const lp_json_style *style, int dept
             size_t i = style->sort ? least_key(r, v.dict, done) : k;
             if (r->status) return;
             if (done) done[i] = true;
-            if (k) lp_emit(r, style->item, NULL, style->n_item, false);
+            if (k) lp_emit(r, style->item, NULL, style->n_item, 0);
             new_line(r, style, depth + 1);
             emit_json_key(r, v.dict->key[i]);
             bool quoted = v.dict->key[i].kind == LP_VALUE_STRING;
             if (!quoted) emit(r, "\"");
             lp_emit_json(r, v.dict->key[i], style, depth + 1);
             if (!quoted) emit(r, "\"");
-            lp_emit(r, style->colon, NULL, style->n_colon, false);
+            lp_emit(r, style->colon, NULL, style->n_colon, 0);
             lp_emit_json(r, v.dict->value[i], style, depth + 1);
         }
         if (v.dict->n) new_line(r, style, depth);
@@ -321,7 +322,7 @@ static lp_value read_text(reader *j)
         }
     }
     j->at = end + 1;
-    return lp_text_of(j->r, out, NULL, n, true);
+    return lp_text_of(j->r, out, NULL, n, LP_ORIGIN_INPUT);
 }
 
 static lp_value read_number(reader *j)

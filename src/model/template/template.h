@@ -9,7 +9,8 @@
 enum {
     LP_TEMPLATE_SOURCE = 256 << 10, LP_TEMPLATE_NODES = 20000, LP_TEMPLATE_NESTING = 128, LP_TEMPLATE_MACROS = 64,
     LP_TEMPLATE_STEPS = 50000000, LP_TEMPLATE_RANGE = 100000, LP_TEMPLATE_OUTPUT = 16 << 20, LP_TEMPLATE_MEMORY = 64 << 20,
-    LP_TEMPLATE_JSON_DEPTH = 128
+    LP_TEMPLATE_JSON_DEPTH = 128,
+    LP_TEMPLATE_DEPTH = 2000 /* evaluations inside one another, macros included: bounds the stack */
 };
 
 /* ---- syntax ------------------------------------------------------------------------------------------------------ */
@@ -75,14 +76,17 @@ void lp_template_position(const char *text, size_t n, size_t at, uint32_t *line,
 typedef enum lp_value_kind {
     LP_VALUE_UNDEFINED, LP_VALUE_NONE, LP_VALUE_BOOL, LP_VALUE_INT, LP_VALUE_REAL, LP_VALUE_STRING, LP_VALUE_LIST,
     LP_VALUE_TUPLE, LP_VALUE_DICT, LP_VALUE_NAMESPACE, LP_VALUE_MACRO, LP_VALUE_RANGE, LP_VALUE_LOOP,
-    LP_VALUE_LAZY /* a list that jinja makes lazily: it cannot be printed */
+    LP_VALUE_LAZY /* a filter that gives its items when they are asked for, and once: it cannot be printed */
 } lp_value_kind;
+
+/* Where a byte came from, through every operation. */
+enum { LP_ORIGIN_INPUT = 1, LP_ORIGIN_GENERATED = 2 }; /* what the template was given; what stands in {% generation %} */
 
 typedef struct lp_text {
     const char *data;
-    const uint8_t *origin; /* [n] 1: from the input; NULL: all as `input` says */
+    const uint8_t *origin; /* [n]; NULL: all of origin_of_all */
     size_t n;
-    bool input;
+    uint8_t origin_of_all;
 } lp_text;
 
 typedef struct lp_value {
@@ -92,11 +96,12 @@ typedef struct lp_value {
         int64_t integer;
         double real;
         lp_text *text;
-        struct lp_list *list; /* LIST, TUPLE, LAZY */
+        struct lp_list *list; /* LIST, TUPLE */
         struct lp_dict *dict; /* DICT, NAMESPACE */
         struct lp_macro *macro;
         struct lp_range *range;
         struct lp_loop *loop;
+        struct lp_lazy *lazy;
     };
 } lp_value;
 
@@ -132,10 +137,12 @@ typedef struct lp_macro {
     lp_scope *scope;
 } lp_macro;
 
-typedef struct lp_loop {
-    lp_value sequence;
-    int64_t index, n;
-} lp_loop;
+/* A place in something that has items. */
+typedef struct lp_iterator {
+    lp_value source;
+    size_t at; /* the next item; in a string the next byte */
+    bool ended; /* for good, even if a list grows */
+} lp_iterator;
 
 /* One rendering. The first failure sticks: from then on everything returns at once. */
 typedef struct lp_render {
@@ -165,8 +172,8 @@ lp_value lp_none(void);
 lp_value lp_bool(bool b);
 lp_value lp_int(int64_t i);
 lp_value lp_real(double x);
-lp_value lp_text_of(lp_render *r, const char *data, const uint8_t *origin, size_t n, bool input); /* not copied */
-lp_value lp_text_copy(lp_render *r, const char *data, const uint8_t *origin, size_t n, bool input);
+lp_value lp_text_of(lp_render *r, const char *data, const uint8_t *origin, size_t n, uint8_t origin_of_all); /* not copied */
+lp_value lp_text_copy(lp_render *r, const char *data, const uint8_t *origin, size_t n, uint8_t origin_of_all);
 lp_value lp_text_slice(lp_render *r, lp_value s, size_t begin, size_t end);
 lp_value lp_list_new(lp_render *r, lp_value_kind kind, size_t room);
 void lp_list_push(lp_render *r, lp_value list, lp_value item);
@@ -177,10 +184,12 @@ void lp_dict_set(lp_render *r, lp_value d, lp_value key, lp_value value);
 bool lp_truth(lp_value v);
 bool lp_value_same(lp_render *r, lp_value a, lp_value b);
 int lp_value_order(lp_render *r, lp_value a, lp_value b, bool ignore_case); /* fails where there is none */
-bool lp_is_sequence(lp_value v); /* list, tuple, lazy, range */
+bool lp_is_sequence(lp_value v); /* list, tuple, range */
 size_t lp_sequence_size(lp_value v);
 lp_value lp_sequence_at(lp_value v, size_t i);
-lp_value lp_iterable(lp_render *r, lp_value v); /* as a sequence: characters, keys, nothing of undefined */
+lp_value lp_iterable(lp_render *r, lp_value v); /* as a sequence: characters, keys, nothing of undefined; a lazy one is used up */
+bool lp_iterator_begin(lp_render *r, lp_value v, lp_iterator *out);    /* false: it has no items, an error */
+bool lp_iterator_next(lp_render *r, lp_iterator *it, lp_value *item); /* false: the end, or failed */
 const char *lp_kind_name(lp_value v);
 size_t lp_count_characters(const char *s, size_t n);
 uint32_t lp_character_at(const char *s, size_t at, size_t *next);
@@ -188,7 +197,7 @@ bool lp_is_space(uint32_t c); /* str.isspace */
 lp_value lp_strip(lp_render *r, lp_value s, const lp_text *set, bool left, bool right);
 
 /* print.c: the output buffer, str(), repr(), JSON both ways */
-void lp_emit(lp_render *r, const char *data, const uint8_t *origin, size_t n, bool input);
+void lp_emit(lp_render *r, const char *data, const uint8_t *origin, size_t n, uint8_t origin_of_all);
 void lp_emit_value(lp_render *r, lp_value v);
 lp_value lp_capture(lp_render *r, size_t begin); /* takes what was emitted since */
 lp_value lp_to_text(lp_render *r, lp_value v);
@@ -217,9 +226,23 @@ bool lp_call_global(lp_render *r, lp_string name, const lp_arguments *a, lp_valu
 bool lp_is_global(lp_string name); /* its value is a macro of NULL: defined, and called by its name only */
 lp_value lp_member(lp_render *r, lp_value v, lp_string name);
 lp_value lp_item(lp_render *r, lp_value v, lp_value key);
+lp_value lp_path(lp_render *r, lp_value v, lp_value name); /* "a.b.0" of a value, or an index */
+lp_value lp_change_case(lp_render *r, lp_value v, char how); /* u, l, t, c: upper, lower, title, capitalize */
+
+/* lazy.c */
+bool lp_lazy_create(lp_render *r, lp_value v, lp_string name, const lp_arguments *a, lp_value *out); /* false: no such filter */
+bool lp_lazy_next(lp_render *r, struct lp_lazy *lazy, lp_value *item);
+
+/* loop.c */
+typedef struct lp_loop lp_loop;
+lp_loop *lp_loop_begin(lp_render *r, const lp_node *node, lp_value source); /* node: the LP_NODE_FOR; NULL: failed */
+bool lp_loop_next(lp_render *r, lp_loop *loop, lp_value *item);             /* false: the end, or failed */
+lp_value lp_loop_member(lp_render *r, lp_loop *loop, lp_string name);
 
 /* eval.c */
 void lp_template_run(lp_render *r, const lp_node *body);
+/* Whether the condition of a for loop holds for an item, in a scope whose names are replaced. */
+bool lp_condition(lp_render *r, const lp_node *node, lp_scope *scope, lp_value item);
 void lp_scope_set(lp_render *r, lp_scope *scope, lp_string name, lp_value value);
 
 #endif

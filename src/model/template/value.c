@@ -61,15 +61,15 @@ lp_value lp_bool(bool b) { return (lp_value){.kind = LP_VALUE_BOOL, .boolean = b
 lp_value lp_int(int64_t i) { return (lp_value){.kind = LP_VALUE_INT, .integer = i}; }
 lp_value lp_real(double x) { return (lp_value){.kind = LP_VALUE_REAL, .real = x}; }
 
-lp_value lp_text_of(lp_render *r, const char *data, const uint8_t *origin, size_t n, bool input)
+lp_value lp_text_of(lp_render *r, const char *data, const uint8_t *origin, size_t n, uint8_t origin_of_all)
 {
     lp_text *text = lp_render_alloc(r, sizeof *text);
     if (!text) return lp_undefined();
-    *text = (lp_text){data, origin, n, input};
+    *text = (lp_text){data, origin, n, origin_of_all};
     return (lp_value){.kind = LP_VALUE_STRING, .text = text};
 }
 
-lp_value lp_text_copy(lp_render *r, const char *data, const uint8_t *origin, size_t n, bool input)
+lp_value lp_text_copy(lp_render *r, const char *data, const uint8_t *origin, size_t n, uint8_t origin_of_all)
 {
     lp_render_step(r, n);
     char *copy = lp_render_alloc(r, n + 1);
@@ -77,13 +77,13 @@ lp_value lp_text_copy(lp_render *r, const char *data, const uint8_t *origin, siz
     if (r->status) return lp_undefined();
     if (n) memcpy(copy, data, n);
     if (n && copied) memcpy(copied, origin, n);
-    return lp_text_of(r, copy, copied, n, input);
+    return lp_text_of(r, copy, copied, n, origin_of_all);
 }
 
 lp_value lp_text_slice(lp_render *r, lp_value s, size_t begin, size_t end)
 {
     const lp_text *t = s.text;
-    return lp_text_of(r, t->data + begin, t->origin ? t->origin + begin : NULL, end - begin, t->input);
+    return lp_text_of(r, t->data + begin, t->origin ? t->origin + begin : NULL, end - begin, t->origin_of_all);
 }
 
 lp_value lp_list_new(lp_render *r, lp_value_kind kind, size_t room)
@@ -161,7 +161,7 @@ void lp_dict_set(lp_render *r, lp_value v, lp_value key, lp_value value)
 
 bool lp_is_sequence(lp_value v)
 {
-    return v.kind == LP_VALUE_LIST || v.kind == LP_VALUE_TUPLE || v.kind == LP_VALUE_LAZY || v.kind == LP_VALUE_RANGE;
+    return v.kind == LP_VALUE_LIST || v.kind == LP_VALUE_TUPLE || v.kind == LP_VALUE_RANGE;
 }
 
 size_t lp_sequence_size(lp_value v) { return v.kind == LP_VALUE_RANGE ? (size_t)v.range->n : v.list->n; }
@@ -174,19 +174,48 @@ lp_value lp_sequence_at(lp_value v, size_t i)
 lp_value lp_iterable(lp_render *r, lp_value v)
 {
     if (lp_is_sequence(v)) return v;
-    lp_value list = lp_list_new(r, LP_VALUE_LIST, 0);
-    if (r->status) return list;
-    if (v.kind == LP_VALUE_STRING) {
-        for (size_t at = 0, next; at < v.text->n && !r->status; at = next) {
-            (void)lp_character_at(v.text->data, at, &next);
-            lp_list_push(r, list, lp_text_slice(r, v, at, next));
-        }
-    } else if (v.kind == LP_VALUE_DICT) {
-        for (size_t i = 0; i < v.dict->n; i++) lp_list_push(r, list, v.dict->key[i]);
-    } else if (v.kind != LP_VALUE_UNDEFINED) {
-        lp_render_fail(r, "a %s has no items", lp_kind_name(v));
-    }
+    lp_value list = lp_list_new(r, LP_VALUE_LIST, 0), item;
+    lp_iterator it;
+    lp_iterator_begin(r, v, &it);
+    while (lp_iterator_next(r, &it, &item)) lp_list_push(r, list, item);
     return list;
+}
+
+bool lp_iterator_begin(lp_render *r, lp_value v, lp_iterator *out)
+{
+    *out = (lp_iterator){.source = v};
+    bool has_items = lp_is_sequence(v) || v.kind == LP_VALUE_STRING || v.kind == LP_VALUE_DICT || v.kind == LP_VALUE_LAZY ||
+                     v.kind == LP_VALUE_UNDEFINED;
+    if (!has_items) lp_render_fail(r, "a %s has no items", lp_kind_name(v));
+    return !r->status;
+}
+
+static bool next_item(lp_render *r, lp_iterator *it, lp_value *item)
+{
+    lp_value v = it->source;
+    if (lp_is_sequence(v)) {
+        if (it->at >= lp_sequence_size(v)) return false;
+        *item = lp_sequence_at(v, it->at++);
+    } else if (v.kind == LP_VALUE_STRING) {
+        size_t begin = it->at;
+        if (begin >= v.text->n) return false;
+        (void)lp_character_at(v.text->data, begin, &it->at);
+        *item = lp_text_slice(r, v, begin, it->at);
+    } else if (v.kind == LP_VALUE_DICT) {
+        if (it->at >= v.dict->n) return false;
+        *item = v.dict->key[it->at++];
+    } else {
+        return v.kind == LP_VALUE_LAZY && lp_lazy_next(r, v.lazy, item);
+    }
+    return true;
+}
+
+/* A list that grows meanwhile gives its new items too, as Python's does. */
+bool lp_iterator_next(lp_render *r, lp_iterator *it, lp_value *item)
+{
+    if (r->status || it->ended || !lp_render_step(r, 0)) return false;
+    it->ended = !next_item(r, it, item);
+    return !it->ended && !r->status;
 }
 
 bool lp_truth(lp_value v)

@@ -6,6 +6,7 @@
 
 #ifndef LP_LANES_ISA
 #define LP_LANES_ISA ref
+#define LP_STORE_INSTANCE
 #endif
 #define JOIN_(a, b) a##b
 #define JOIN(a, b) JOIN_(a, b)
@@ -292,23 +293,24 @@ static void choose_codes(const lp_encode_format *format, const lp_encode_plan *p
 
 /* ---- bytes ------------------------------------------------------------------------------------------------------- */
 
-static void put_plane(const lp_encode_format *format, const lp_plane *plane, lp_encode_batch *batch)
+static void put_plane(const lp_encode_format *format, const lp_plane *plane, const uint8_t (*codes)[LP_LANES],
+                      uint8_t (*bytes)[LP_LANES])
 {
     int fields = 8 / plane->bits, shift = plane->shift, bits = plane->bits, group = plane->group;
     uint8_t mask = (uint8_t)((1 << bits) - 1);
     for (int b = 0; b < format->n_values / fields; b++) {
-        const uint8_t(*code)[LP_LANES] = (const uint8_t(*)[LP_LANES])batch->code + b / group * group * fields + b % group;
+        const uint8_t(*code)[LP_LANES] = codes + b / group * group * fields + b % group;
         uint8_t byte[LP_LANES] = {0};
         for (int f = 0; f < fields; f++)
             for (int l = 0; l < LP_LANES; l++)
                 byte[l] = (uint8_t)(byte[l] | ((code[f * group][l] >> shift) & mask) << (f * bits));
-        memcpy(batch->bytes[plane->at + b], byte, sizeof byte);
+        memcpy(bytes[plane->at + b], byte, sizeof byte);
     }
 }
 
-static void put_sub_scales(const lp_encode_format *format, lp_encode_batch *batch, const work *k)
+static void put_sub_scales(const lp_encode_format *format, const lp_encode_scales *k, uint8_t (*bytes)[LP_LANES])
 {
-    uint8_t(*out)[LP_LANES] = batch->bytes + format->at_sub;
+    uint8_t(*out)[LP_LANES] = bytes + format->at_sub;
     for (int l = 0; l < LP_LANES; l++) {
         switch (format->sub_layout) {
         case LP_SUB_NONE: break;
@@ -353,22 +355,31 @@ static void clear_vanished(const lp_encode_format *format, lp_encode_batch *batc
     }
 }
 
-static void put_bytes(const lp_encode_format *format, lp_encode_batch *batch, const work *k)
+static void put_bytes(const lp_encode_format *format, const lp_encode_scales *k, const uint8_t (*code)[LP_LANES],
+                      uint8_t (*bytes)[LP_LANES])
 {
     for (int p = 0; p < 2; p++)
-        if (format->plane[p].bits) put_plane(format, &format->plane[p], batch);
-    put_sub_scales(format, batch, k);
+        if (format->plane[p].bits) put_plane(format, &format->plane[p], code, bytes);
+    put_sub_scales(format, k, bytes);
     for (int l = 0; l < LP_LANES; l++) {
-        if (format->exponent) {
-            uint32_t u = lp_f32_bits(k->stored_d[l]);
-            batch->bytes[format->at_scale][l] = (uint8_t)(u >> 23 ? (u >> 23) + 1 : u >> 22);
-            continue;
-        }
-        batch->bytes[format->at_scale][l] = (uint8_t)k->bits_d[l];
-        batch->bytes[format->at_scale + 1][l] = (uint8_t)(k->bits_d[l] >> 8);
+        bytes[format->at_scale][l] = (uint8_t)k->d[l];
+        if (format->exponent) continue;
+        bytes[format->at_scale + 1][l] = (uint8_t)(k->d[l] >> 8);
         if (format->at_offset < 0) continue;
-        batch->bytes[format->at_offset][l] = (uint8_t)k->bits_m[l];
-        batch->bytes[format->at_offset + 1][l] = (uint8_t)(k->bits_m[l] >> 8);
+        bytes[format->at_offset][l] = (uint8_t)k->m[l];
+        bytes[format->at_offset + 1][l] = (uint8_t)(k->m[l] >> 8);
+    }
+}
+
+/* The scales of the searches as they are stored. */
+static void take_scales(const lp_encode_format *format, const work *k, lp_encode_scales *out)
+{
+    memcpy(out->sub, k->sub, sizeof out->sub);
+    memcpy(out->sub_offset, k->sub_offset, sizeof out->sub_offset);
+    for (int l = 0; l < LP_LANES; l++) {
+        uint32_t u = lp_f32_bits(k->stored_d[l]);
+        out->d[l] = format->exponent ? (uint16_t)(u >> 23 ? (u >> 23) + 1 : u >> 22) : k->bits_d[l];
+        out->m[l] = k->bits_m[l];
     }
 }
 
@@ -380,6 +391,16 @@ uint32_t JOIN(lp_encode_batch_, LP_LANES_ISA)(const lp_encode_format *format, co
     uint32_t bad = store_scales(format, &k);
     choose_codes(format, plan, batch, &k);
     if (format->sub_layout == LP_SUB_BYTES) clear_vanished(format, batch, &k);
-    put_bytes(format, batch, &k);
+    lp_encode_scales scales;
+    take_scales(format, &k, &scales);
+    put_bytes(format, &scales, (const uint8_t(*)[LP_LANES])batch->code, batch->bytes);
     return bad;
 }
+
+#ifdef LP_STORE_INSTANCE
+void lp_encode_store(const lp_encode_format *format, const lp_encode_scales *scales, const uint8_t (*code)[LP_LANES],
+                     uint8_t (*bytes)[LP_LANES])
+{
+    put_bytes(format, scales, code, bytes);
+}
+#endif

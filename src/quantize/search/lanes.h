@@ -133,6 +133,17 @@ typedef struct lp_encode_batch {
 
 /* Encodes the sixteen blocks of a batch. Returns a mask of lanes whose stored scale or offset is not finite. */
 typedef uint32_t lp_encode_batch_fn(const lp_encode_format *format, const lp_encode_plan *plan, lp_encode_batch *batch);
+/* Scales of sixteen blocks as they are stored. */
+typedef struct lp_encode_scales {
+    uint16_t d[LP_LANES], m[LP_LANES];       /* f16 bits of scale and offset; d the byte where it is an exponent */
+    uint8_t sub[LP_SUB_MAX][LP_LANES];       /* codes of the sub-blocks' scales, from 0 for the least */
+    uint8_t sub_offset[LP_SUB_MAX][LP_LANES];
+} lp_encode_scales;
+
+/* The bytes of sixteen blocks whose codes [value][block] and scales somebody else chose. */
+void lp_encode_store(const lp_encode_format *format, const lp_encode_scales *scales, const uint8_t (*code)[LP_LANES],
+                     uint8_t (*bytes)[LP_LANES]);
+
 lp_encode_batch_fn lp_encode_batch_ref;
 lp_encode_batch_fn lp_encode_batch_avx2;
 lp_encode_batch_fn lp_encode_batch_avx512;

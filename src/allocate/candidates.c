@@ -1,0 +1,176 @@
+/* The list of formats that are worth trying at a size, and the model in each of them. */
+#include "allocate/candidates.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fail.h"
+#include "quantize/encode.h"
+
+/* Formats by default. narrow: only for models with rows that are no multiple of 256, where the others fall back. */
+static const struct {
+    const char *format;
+    bool narrow;
+} usual[] = {
+    {"iq1_s", false},   {"iq2_xxs", false}, {"iq2_xs", false}, {"iq2_s", false}, {"q2_k", false}, {"iq3_xxs", false},
+    {"iq3_s", false},   {"q3_k", false},    {"iq4_xs", false}, {"mxfp4", true},  {"iq4_nl", true}, {"q4_k", false},
+    {"q4_1", true},     {"q5_0", true},     {"q5_k", false},   {"q5_1", true},   {"q6_k", false}, {"q8_0", false},
+    {"f16", false},
+};
+enum { N_USUAL = sizeof usual / sizeof usual[0] };
+
+/* Beyond these multiples of the budget's bits per weight no tensor of a good choice is found. */
+static const double LEAST_BITS = 0.5, MOST_BITS = 2;
+
+static bool has_narrow_rows(const lp_gguf *gguf)
+{
+    for (int64_t i = 0; i < lp_gguf_tensor_count(gguf); i++) {
+        const lp_tensor *t = lp_gguf_tensor_at(gguf, i);
+        if (t->n_dims > 1 && t->dim[0] % 256 != 0) return true;
+    }
+    return false;
+}
+
+/* Whether a calibrated recipe or statistics weigh the columns. */
+static bool has_importance(const lp_allocate_options *o)
+{
+    bool calibrated = false;
+    return o->quantize.stats || (o->quantize.recipe && lp_recipe_check(o->quantize.recipe, &calibrated) == LP_OK && calibrated);
+}
+
+/* Whether the default list holds the format for this model and budget. */
+static bool is_worth_trying(const lp_model *model, const lp_allocate_options *o, int i)
+{
+    const lp_packing *p = lp_packing_by_name(usual[i].format);
+    double bits = 8.0 * p->n_bytes / p->n_values;
+    double budget = 8.0 * (double)o->n_bytes / (double)lp_model_get_info(model)->n_parameters;
+    if (usual[i].narrow && !has_narrow_rows(lp_model_gguf(model))) return false;
+    if (lp_encode_needs_importance(p, o->quantize.search) && !has_importance(o)) return false;
+    if (!p->is_float && !lp_encode_has_search(p, o->quantize.search)) return false;
+    return bits >= LEAST_BITS * budget && bits <= MOST_BITS * budget;
+}
+
+static lp_status list_formats(const lp_model *model, const lp_allocate_options *o, lp_candidates *c)
+{
+    int room = o->formats ? o->n_formats : N_USUAL;
+    c->list = calloc((size_t)room + 1, sizeof *c->list);
+    if (!c->list) return lp_fail_memory((size_t)room * sizeof *c->list, "candidates");
+    for (int i = 0; i < room; i++) {
+        if (!o->formats && !is_worth_trying(model, o, i)) continue;
+        const char *name = o->formats ? o->formats[i] : usual[i].format;
+        const lp_packing *p = lp_packing_by_name(name);
+        if (!p || !p->can_encode) return lp_fail(LP_USAGE, "%s: this format cannot be written", name);
+        bool twice = false;
+        for (int k = 0; k < c->n; k++) twice |= c->list[k].packing == p;
+        if (!twice) c->list[c->n++].packing = p;
+    }
+    return c->n ? LP_OK : lp_fail(LP_USAGE, "no format comes near %llu bytes for this model", (unsigned long long)o->n_bytes);
+}
+
+/* "DIR/.NAME.lowp-candidate" for "DIR/NAME". To be freed. */
+static char *scratch_path(const char *scratch)
+{
+    const char *slash = strrchr(scratch, '/'), *name = slash ? slash + 1 : scratch;
+    char *path = NULL;
+    if (asprintf(&path, "%.*s.%s.lowp-candidate", (int)(name - scratch), scratch, name) < 0) return NULL;
+    return path;
+}
+
+/* Formats that cannot do without importance leave the tensors that have none to another format. */
+static int add_rules_without_importance(const lp_model *model, const lp_allocate_options *o, const lp_packing *packing,
+                                        lp_tensor_rule *rules)
+{
+    const lp_gguf *gguf = lp_model_gguf(model);
+    int n = 0;
+    if (!o->quantize.stats || !lp_encode_needs_importance(packing, o->quantize.search)) return 0;
+    for (int64_t i = 0; i < lp_gguf_tensor_count(gguf); i++) {
+        const lp_tensor *t = lp_gguf_tensor_at(gguf, i);
+        int64_t n_columns;
+        if (t->n_dims < 2 || lp_stats_mean_square(o->quantize.stats, t->name, &n_columns)) continue;
+        rules[n++] = (lp_tensor_rule){t->name, lp_packing_by_name("q3_k")};
+    }
+    return n;
+}
+
+static lp_status make_candidate(const lp_model *model, const lp_allocate_options *o, const char *path,
+                                const lp_progress *progress, lp_candidate *c)
+{
+    lp_quantize_options q = o->quantize;
+    lp_quantize_result result;
+    int64_t n_tensors = lp_gguf_tensor_count(lp_model_gguf(model));
+    lp_tensor_rule *rules = calloc((size_t)(n_tensors + q.n_rules) + 1, sizeof *rules);
+    if (!rules) return lp_fail_memory((size_t)n_tensors * sizeof *rules, "rules");
+    if (q.n_rules) memcpy(rules, q.rules, (size_t)q.n_rules * sizeof *rules);
+    q.n_rules += add_rules_without_importance(model, o, c->packing, rules + q.n_rules);
+    q.rules = rules;
+    q.packing = c->packing;
+    q.mixture = NULL;
+    q.force = true;
+    q.dry_run = false;
+    lp_status status = lp_quantize(lp_model_gguf(model), path, &q, progress, &result);
+    free(rules);
+    if (status != LP_OK) return status;
+    c->n_bytes = result.n_bytes;
+    lp_quantize_result_free(&result);
+    status = lp_container_open(path, &c->file);
+    unlink(path);
+    return status;
+}
+
+/* Says which candidate is being made, whatever the quantizer says. */
+typedef struct step {
+    const lp_progress *progress;
+    int index, n;
+} step;
+
+static void report(void *context, const char *what, double done, double total)
+{
+    const step *s = context;
+    (void)what;
+    if (s->progress && s->progress->report)
+        s->progress->report(s->progress->context, "candidates", s->index + (total > 0 ? done / total : 0), s->n);
+}
+
+static bool cancelled(void *context)
+{
+    const step *s = context;
+    return s->progress && s->progress->cancelled && s->progress->cancelled(s->progress->context);
+}
+
+lp_status lp_candidates_make(const lp_model *model, const lp_allocate_options *options, const lp_progress *progress,
+                             lp_candidates *out)
+{
+    memset(out, 0, sizeof *out);
+    lp_status status = list_formats(model, options, out);
+    char *path = scratch_path(options->scratch);
+    if (!path && status == LP_OK) status = lp_fail_memory(strlen(options->scratch) + 32, "a path");
+    for (int i = 0; i < out->n && status == LP_OK; i++) {
+        step s = {progress, i, out->n};
+        lp_progress inner = {report, cancelled, &s};
+        status = make_candidate(model, options, path, &inner, &out->list[i]);
+    }
+    free(path);
+    if (status != LP_OK) lp_candidates_free(out);
+    return status;
+}
+
+void lp_candidates_free(lp_candidates *c)
+{
+    for (int i = 0; i < c->n; i++) lp_gguf_close(c->list[i].file);
+    free(c->list);
+    memset(c, 0, sizeof *c);
+}
+
+int lp_candidates_base(const lp_candidates *c, uint64_t n_bytes)
+{
+    int best = 0;
+    for (int i = 1; i < c->n; i++) {
+        bool fits = c->list[i].n_bytes <= n_bytes, best_fits = c->list[best].n_bytes <= n_bytes;
+        bool larger = c->list[i].n_bytes > c->list[best].n_bytes;
+        if (fits ? !best_fits || larger : !best_fits && !larger) best = i;
+    }
+    return best;
+}
