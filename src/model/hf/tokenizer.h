@@ -20,7 +20,6 @@ typedef struct lp_hf_tokenizer {
     size_t n_warning;
 } lp_hf_tokenizer;
 
-static inline bool lp_hf_present(const lp_json *node) { return node && node->kind != LP_JSON_NULL; }
 static inline bool lp_hf_is_true(const lp_json *node) { return node && node->kind == LP_JSON_BOOL && node->n; }
 
 /* LP_UNSUPPORTED naming a part of the file and its type. */
