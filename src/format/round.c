@@ -110,6 +110,11 @@ static void round_part(void *context, int thread, int n_threads)
 /* x and y have n numbers, complex elements take two for one code. */
 static lp_status start(const lp_element *element, const lp_rounding *rounding, int64_t n, job *j)
 {
+    j->x32 = NULL;
+    j->x64 = NULL;
+    j->y32 = NULL;
+    j->y64 = NULL;
+    j->codes = NULL;
     if (n < 0) return lp_fail(LP_USAGE, "rounding: %lld numbers", (long long)n);
     LP_TRY(lp_rounder_make(element, rounding, &j->rounder));
     if (element->kind == LP_ELEMENT_COMPLEX && n % 2)
@@ -129,31 +134,39 @@ static lp_status finish(job *j, lp_pool *pool)
 
 lp_status lp_round_f32(const lp_element *element, const lp_rounding *rounding, const float *x, int64_t n, float *y, lp_pool *pool)
 {
-    job j = {.x32 = x, .y32 = y};
+    job j; /* not cleared: of small arrays that would be a part of the time */
     LP_TRY(start(element, rounding, n, &j));
+    j.x32 = x;
+    j.y32 = y;
     return finish(&j, pool);
 }
 
 lp_status lp_round_f64(const lp_element *element, const lp_rounding *rounding, const double *x, int64_t n, double *y, lp_pool *pool)
 {
-    job j = {.x64 = x, .y64 = y};
+    job j; /* not cleared: of small arrays that would be a part of the time */
     LP_TRY(start(element, rounding, n, &j));
+    j.x64 = x;
+    j.y64 = y;
     return finish(&j, pool);
 }
 
 lp_status lp_round_codes_f32(const lp_element *element, const lp_rounding *rounding, const float *x, int64_t n, void *codes,
                              lp_pool *pool)
 {
-    job j = {.x32 = x, .codes = codes};
+    job j; /* not cleared: of small arrays that would be a part of the time */
     LP_TRY(start(element, rounding, n, &j));
+    j.x32 = x;
+    j.codes = codes;
     return finish(&j, pool);
 }
 
 lp_status lp_round_codes_f64(const lp_element *element, const lp_rounding *rounding, const double *x, int64_t n, void *codes,
                              lp_pool *pool)
 {
-    job j = {.x64 = x, .codes = codes};
+    job j; /* not cleared: of small arrays that would be a part of the time */
     LP_TRY(start(element, rounding, n, &j));
+    j.x64 = x;
+    j.codes = codes;
     return finish(&j, pool);
 }
 
