@@ -127,6 +127,7 @@ static lp_status start(const lp_element *element, const lp_rounding *rounding, i
 
 static lp_status finish(job *j, lp_pool *pool)
 {
+    if (j->x32 && j->lanes.is_wide && (j->codes || !j->lanes.is_plain)) j->fast = NULL;
     if (j->x64 && j->lanes.kind > LP_LANE_LADDER_SCALED) j->fast = NULL; /* float32 alone */
     lp_pool_run(j->n > 2 * PIECE ? pool : NULL, round_part, j);
     return LP_OK;

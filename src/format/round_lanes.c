@@ -86,8 +86,9 @@ static bool make_ladder(const lp_rounder *r, lp_lanes *out)
     out->twos_complement = e->kind != LP_ELEMENT_FLOAT;
     out->code_add = out->twos_complement && e->n_levels < 1 << e->bits ? (uint32_t)e->n_levels / 2 : 0;
     /* The sum with 2^(e + 23 - mantissa), the step and its inverse must be normal. */
-    bool fits = e_top + 1 + 23 - out->mantissa <= 127 && out->e_min - out->mantissa >= -126;
+    bool fits = out->mantissa < 23 && e_top + 1 + 23 - out->mantissa <= 127 && out->e_min - out->mantissa >= -126;
     out->kind = fits ? LP_LANE_LADDER : LP_LANE_LADDER_SCALED;
+    out->is_wide = out->mantissa >= 23;
     bool saturates = out->beyond[0] == out->top[0] && out->infinite[0] == out->top[0] && -out->beyond[1] == out->top[1] &&
                      -out->infinite[1] == out->top[1];
     bool is_plain = out->rule == LP_LANE_NEAREST_EVEN && r->rounding.subnormals == LP_SUBNORMALS_KEEP;

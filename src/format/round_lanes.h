@@ -41,6 +41,7 @@ typedef struct lp_lanes {
     int es;              /* POSIT */
     /* float32 to nearest even, saturating: a clamp before the rounding does what selects do after it */
     bool is_plain;
+    bool is_wide;        /* float32's own 23 bits: no sum of float32 has room for a step; float64 and plain rounding serve */
     uint32_t top_bits;   /* plain and scaled: largest magnitude, as bits */
     /* FEW: the value and code below the first border, and from each border on; unused borders are infinite */
     float few_value[16], few_border[16];

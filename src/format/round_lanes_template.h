@@ -306,10 +306,11 @@ INLINE void plain_f32(const lp_lanes *c, bool is_signed_zero, const float *x, in
 /* Elements with float32's exponents: the bits themselves are the ladder. */
 INLINE void plain_scaled_f32(const lp_lanes *c, const float *x, int64_t n, float *y)
 {
-    const uint32_t cut = (uint32_t)(23 - c->mantissa), half = (1u << (cut - 1)) - 1, mask = UINT32_MAX << cut, top = c->top_bits;
+    const uint32_t cut = (uint32_t)(23 - c->mantissa), one = cut ? 1 : 0, half = cut ? (1u << cut) / 2 - 1 : 0, mask = UINT32_MAX << cut,
+                   top = c->top_bits;
     for (int64_t i = 0; i < n; i++) {
         uint32_t bits = bits_f32(x[i]), a = bits & 0x7fffffffu;
-        uint32_t r = (a + half + (a >> cut & 1)) & mask;
+        uint32_t r = (a + half + (a >> cut & one)) & mask;
         r = r < top ? r : top;
         r = a > 0x7f800000u ? 0x7fc00000u : r;
         y[i] = f32_of(r | (bits & 1u << 31));
