@@ -75,61 +75,39 @@ static lp_status choose(const cli_common *common, const lp_model *model, const c
     return status;
 }
 
-static lp_status run(const cli_common *common, const cli_allocate *options, const char *calibration, const lp_model *model, const char *output,
-                     lp_quantize_options *q, lp_allocation *result)
+lp_status cli_allocate_run(const cli_common *common, const cli_allocate *options, const char *output, lp_quantize_options *q,
+                           lp_allocation *result)
 {
     lp_allocate_options o = {.scratch = output, .table = options->sensitivities, .milliseconds = options->milliseconds,
-                             .n_rounds = (int)options->n_rounds};
+                             .n_rounds = (int)options->n_rounds, .n_anchors = (int)options->n_anchors};
     const char **formats = NULL;
-    char *text = NULL, *names = NULL;
-    size_t n_text = 0;
+    char *names = NULL;
     lp_stats *stats = NULL;
-    int64_t n_parameters = lp_model_get_info(model)->n_parameters;
-    lp_status status = LP_OK;
-    if (options->size) status = parse_size(options->size, n_parameters, &o.n_bytes);
+    int64_t n_parameters = lp_model_get_info(q->model)->n_parameters;
+    bool calibrated;
+    lp_status status = lp_recipe_check(q->recipe, &calibrated);
+    if (!status && options->size) status = parse_size(options->size, n_parameters, &o.n_bytes);
     else o.n_bytes = (uint64_t)floor(options->bpw * (double)n_parameters / 8);
     if (!status && options->candidates) {
         names = cli_copy(options->candidates);
         status = parse_candidates(names, &formats, &o.n_formats);
         o.formats = formats;
     }
-    bool embedded = !strcmp(common->operand[0], "embedded");
-    const char *path = calibration ? calibration : embedded ? "embedded-calibration" : NULL;
-    if (!status && !path)
-        status = cli_fail(LP_USAGE, "some hundred kilobytes of the kind that the model is used for; 'embedded-calibration' is inside the program",
-                          "--size needs --calibration TEXT to measure on");
-    if (!status) status = lp_text_read(path, &text, &n_text);
-    if (!status && !q->stats && q->search == LP_SEARCH_REFERENCE) {
-        status = calibrate(common, model, text, n_text, q->pool, &stats);
+    if (!status && !q->stats && !q->recipe) {
+        status = calibrate(common, q->model, q->calibration, q->n_calibration, q->pool, &stats);
         q->stats = stats;
     }
     o.quantize = *q;
     o.sensitivity = (lp_sensitivity_options){.n_context = options->n_context, .n_windows = options->n_windows, .pool = q->pool};
-    if (!status) status = choose(common, model, text, n_text, &o, result);
+    if (!status) status = choose(common, q->model, q->calibration, q->n_calibration, &o, result);
     if (!status) {
         q->packing = result->base;
         q->mixture = NULL;
         q->rules = result->rules;
         q->n_rules = result->n_rules;
     }
-    if (status && stats) {
-        lp_stats_free(stats);
-        q->stats = NULL;
-    }
-    free(text);
     free(names);
     free(formats);
-    return status;
-}
-
-lp_status cli_allocate_run(const cli_common *common, const cli_allocate *options, const char *calibration, const char *output, lp_quantize_options *q,
-                           lp_allocation *result)
-{
-    lp_model *model;
-    lp_status status = lp_model_open(common->operand[0], &model);
-    if (status) return status;
-    status = run(common, options, calibration, model, output, q, result);
-    lp_model_close(model);
     return status;
 }
 

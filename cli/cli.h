@@ -41,7 +41,7 @@ typedef struct cli_option {
     char letter;      /* of the short form, or 0 */
     cli_kind kind;
     size_t offset;              /* of the field in the verb's struct */
-    const char *value;          /* what stands for the value in --help */
+    const char *value;          /* what stands for the value in --help; NULL for a CHOICE: its choices */
     double least, most;         /* INTEGER and REAL: the range, ends included */
     const char *const *choices; /* CHOICE: names, NULL at the end */
     const char *help;
@@ -63,8 +63,22 @@ typedef struct cli_verb {
 
 extern const cli_verb *const cli_verbs[]; /* all, in the order of --help; NULL at the end (main.c) */
 enum { CLI_MOST_VERBS = 63 };
-extern const cli_verb cli_help, cli_info, cli_formats, cli_quantize, cli_calibrate, cli_eval, cli_compare, cli_run, cli_tokenize,
-    cli_verify, cli_bench, cli_convert, cli_diff, cli_edit, cli_methods;
+extern const cli_verb cli_info,
+    cli_formats,
+    cli_methods,
+    cli_cast,
+    cli_quantize,
+    cli_calibrate,
+    cli_eval,
+    cli_compare,
+    cli_run,
+    cli_tokenize,
+    cli_verify,
+    cli_convert,
+    cli_diff,
+    cli_edit,
+    cli_bench,
+    cli_help;
 
 /* Fills options (a copy of the defaults) from the arguments behind the verb. Errors: LP_USAGE naming the option. */
 lp_status cli_parse(const cli_verb *verb, int n_arguments, char **arguments, void *options);

@@ -76,6 +76,13 @@ static void describe_element(const lp_element *e, char *out, size_t n)
     case LP_ELEMENT_FIXED:
         snprintf(out, n, "fixed point of %d bits, %d of them behind the point", e->bits, e->fraction);
         break;
+    case LP_ELEMENT_POSIT:
+        snprintf(out, n, "posit of %d bits with %d exponent bit%s", e->bits, e->exponent, e->exponent == 1 ? "" : "s");
+        break;
+    case LP_ELEMENT_POWER:
+        snprintf(out, n, "power of two with a sign, %d bits%s", e->bits, e->n_levels < 1 << e->bits ? ", and zero" : ", no zero");
+        break;
+    case LP_ELEMENT_COMPLEX: snprintf(out, n, "one of 1 i -1 -i by quarter turns"); break;
     case LP_ELEMENT_TABLE:
         snprintf(out, n, "%d-bit index into a table of %d values%s%s", e->bits, e->n_levels, e->table_name ? ", " : "",
                  e->table_name ? e->table_name : "");

@@ -37,7 +37,7 @@ static void print_option(FILE *out, const cli_option *o)
         size_t n = strlen(names);
         snprintf(names + n, sizeof names - n, "%s%s", i ? "|" : "", o->choices[i]);
     }
-    const char *value = o->choices ? names : o->value;
+    const char *value = o->value ? o->value : o->choices ? names : NULL; /* long lists name a value and stand in the text */
     char letter[5] = "    ";
     if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
     snprintf(left, sizeof left, "  %s--%s%s%s", letter, o->name, value ? " " : "", value ? value : "");

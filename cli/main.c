@@ -6,9 +6,25 @@
 #include <string.h>
 #include <unistd.h>
 
-const cli_verb *const cli_verbs[] = {&cli_info,     &cli_formats, &cli_methods, &cli_quantize, &cli_calibrate, &cli_eval,  &cli_compare, &cli_run,
-                                     &cli_tokenize, &cli_verify,  &cli_convert,  &cli_diff,      &cli_edit,  &cli_bench,   &cli_help,
-                                     NULL};
+const cli_verb *const cli_verbs[] = {
+    &cli_info,
+    &cli_formats,
+    &cli_methods,
+    &cli_cast,
+    &cli_quantize,
+    &cli_calibrate,
+    &cli_eval,
+    &cli_compare,
+    &cli_run,
+    &cli_tokenize,
+    &cli_verify,
+    &cli_convert,
+    &cli_diff,
+    &cli_edit,
+    &cli_bench,
+    &cli_help,
+    NULL,
+};
 
 static lp_status run_verb(const cli_verb *verb, int n_arguments, char **arguments)
 {

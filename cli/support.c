@@ -47,30 +47,26 @@ const lp_packing *cli_packing_of(const lp_format *format)
     return NULL;
 }
 
-/* The byte layout that stores what a format text means ("u4:32:f16+min" is q4_1), or NULL. */
-static const lp_packing *packing_of_text(const char *text)
-{
-    lp_format *wanted;
-    if (lp_format_parse(text, &wanted)) return NULL;
-    const lp_packing *found = cli_packing_of(wanted);
-    lp_format_free(wanted);
-    return found;
-}
-
 lp_status cli_writable_format(const char *text, const char *option, const lp_packing **packing)
 {
     const lp_packing *p = lp_packing_by_name(text);
-    if (!p) p = packing_of_text(text);
+    lp_format *format = NULL;
+    lp_status parsed = p ? LP_OK : lp_format_parse(text, &format);
+    if (format) p = cli_packing_of(format); /* "u4:32:f16+min" is q4_1 */
+    lp_status status = LP_OK;
+    if (format && !p) status = lp_packing_create(format, &p); /* planes of our own */
+    lp_format_free(format);
     *packing = p;
     if (p && p->can_encode) return LP_OK;
-    char advice[1024];
+    char advice[1024], question[80] = "", why[512] = "unknown format";
     list_writable(advice, sizeof advice);
-    const char *near = p ? NULL : nearest_writable(text);
-    char question[80] = "";
-    if (near) snprintf(question, sizeof question, "; did you mean %s?", near);
-    const lp_format_row *row = lp_format_row_find(text);
-    const char *what = p || row ? "this format cannot be written to a GGUF file" : "unknown format";
-    return cli_fail(LP_USAGE, advice, "%s: '%.200s': %s%s", option, text, what, question);
+    if (p) snprintf(why, sizeof why, "this format cannot be written to a GGUF file");
+    else if (status || (parsed && strchr(text, ':'))) snprintf(why, sizeof why, "%s", lp_error());
+    const char *near = p || parsed == LP_OK ? NULL : nearest_writable(text);
+    if (near && !strchr(text, ':')) snprintf(question, sizeof question, "; did you mean %s?", near);
+    *packing = NULL;
+    lp_packing_free(p);
+    return cli_fail(LP_USAGE, advice, "%s: '%.200s': %s%s", option, text, why, question);
 }
 
 int64_t cli_parameters(const lp_gguf *gguf, uint64_t *n_tensor_bytes)

@@ -81,7 +81,8 @@ typedef struct lp_tensor_option {
     uint64_t n_bytes;        /* of the tensor */
     lp_swap_metrics metrics; /* everything else as the reference has it */
     double ns;               /* measured time of one token's product on this machine; 0: not measured */
-    bool measured;           /* metrics are there */
+    bool measured;           /* through the whole network; otherwise kl is an estimate from those that are */
+    bool local;              /* local_error and weight_error are measured */
 } lp_tensor_option;
 
 typedef struct lp_tensor_class {
@@ -95,7 +96,7 @@ typedef struct lp_tensor_class {
 /* The table of sensitivities, with where it comes from. */
 typedef struct lp_sensitivity {
     char model_sha256[65], text_sha256[65], stats_sha256[65]; /* stats: "" if none were used */
-    char recipe[64];
+    char recipe[512];
     int64_t n_context, n_windows, n_predictions;
     lp_tensor_class *class_list; /* [n_classes] tensors that a choice can be made for, in directory order */
     int64_t n_classes;
@@ -118,6 +119,8 @@ typedef struct lp_allocate_options {
     lp_sensitivity_options sensitivity;
     const char *scratch;         /* a path beside which candidates are written for the time of the call */
     const char *table;           /* sensitivities are read from and added to this file; NULL: none */
+    int n_anchors;               /* options of each tensor that are measured through the network, spread over their sizes; the
+                                  * others follow from the error of the layer's own output; 0: all are measured */
     int n_rounds;                /* most corrections around the solution; -1: until none helps */
 } lp_allocate_options;
 

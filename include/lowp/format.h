@@ -14,8 +14,10 @@ extern "C" {
 
 /* ---- byte layouts ------------------------------------------------------------------------------------------------ */
 
-/* A byte layout with a GGUF type id. Decoding is defined by these bytes alone; how codes were chosen is the quantizer's
- * business. */
+typedef struct lp_format lp_format;
+
+/* How the values of a tensor are stored: blocks with a GGUF type id, or the planes of a format of our own. Decoding is
+ * defined by these bytes alone; how codes were chosen is the quantizer's business. */
 typedef struct lp_packing {
     const char *name;   /* "q4_k": the name in lowp, in files and after @ in a format text */
     const char *text;   /* the format text that it stores: "u4:32:(u6:8:f16)-min(u6:8:f16)@q4_k"; "" if only its size in
@@ -27,12 +29,16 @@ typedef struct lp_packing {
     bool is_float;      /* F32, F16, BF16: values are stored one by one without a scale */
     bool can_decode;    /* lp_packing_decode works (integer types such as I8 only describe bytes) */
     bool can_encode;    /* `quantize --format name` works */
+    const lp_format *format; /* of our own: the format whose planes it is; name and text are its text, gguf_id is that of
+                         * I8, n_values 1, n_bytes 0. NULL: a row of the table of GGUF types */
 } lp_packing;
 
 LP_API const lp_packing *lp_packing_by_id(uint32_t gguf_id);  /* NULL: unknown or removed */
 LP_API const lp_packing *lp_packing_by_name(const char *name); /* "q4_k" or "q4_k@gguf"; case is ignored; NULL: unknown */
 LP_API int lp_packing_count(void);
 LP_API const lp_packing *lp_packing_at(int index); /* 0 .. count-1, in order of id */
+
+/* The three functions below are for blocks (format NULL), whose rows lie one after the other; lp_tensor_* reads both. */
 
 /* Bytes of a row of n values; 0 if n is negative, no multiple of the block, or the size exceeds PTRDIFF_MAX. */
 LP_API size_t lp_packing_row_bytes(const lp_packing *packing, int64_t n);
@@ -44,6 +50,17 @@ LP_API void lp_packing_decode(const lp_packing *packing, const void *src, int64_
 /* Index of the first block of n values whose scale or float value is not finite, or -1. For verify and loaders. */
 LP_API int64_t lp_packing_find_nonfinite(const lp_packing *packing, const void *src, int64_t n);
 
+/* The packing of our own for a format without '@': elements of at most 8 bits, a scale per block of a row. Its planes -
+ * codes, scales (recursively), the tensor's scale, offsets (recursively) - follow each other, each beginning at a multiple
+ * of 64 bytes; within a plane every row begins at a byte, its code i in bits [i*bits, (i+1)*bits) of a little-endian
+ * string. The format is copied. Errors: LP_UNSUPPORTED naming what cannot be stored; LP_RESOURCE. */
+LP_API lp_status lp_packing_create(const lp_format *format, const lp_packing **out);
+LP_API void lp_packing_free(const lp_packing *packing); /* NULL and rows of the table are allowed */
+LP_API bool lp_packing_equal(const lp_packing *a, const lp_packing *b); /* the same bytes mean the same values */
+
+/* Bytes of a tensor of n_rows rows of n values; false where they have no such rows, or the size exceeds PTRDIFF_MAX. */
+LP_API bool lp_packing_tensor_bytes(const lp_packing *packing, int64_t n, int64_t n_rows, uint64_t *n_bytes);
+
 /* ---- formats as data --------------------------------------------------------------------------------------------- */
 
 typedef enum lp_element_kind {
@@ -51,8 +68,20 @@ typedef enum lp_element_kind {
     LP_ELEMENT_BIPOLAR, /* b3: the odd integers 2q - (2^bits - 1) */
     LP_ELEMENT_FLOAT,   /* f32 f16 bf16 e4m3 ...: sign, exponent, mantissa, a rule for special values */
     LP_ELEMENT_TABLE,   /* a listed value for each code: nf4, iq4nl */
-    LP_ELEMENT_FIXED    /* q1.6: two's complement with a binary point: 1 sign, 1 integer and 6 fraction bits (MXINT8) */
+    LP_ELEMENT_FIXED,   /* q1.6: two's complement with a binary point: 1 sign, 1 integer and 6 fraction bits (MXINT8);
+                         * i8f12 u8f-3: 8 bits, the binary point anywhere: q * 2^-12, q * 2^3 */
+    LP_ELEMENT_POSIT,   /* p16.1: a posit of 16 bits with 1 exponent bit; 10...0 is NaR */
+    LP_ELEMENT_POWER,   /* s3: +-2^k, k = 0 .. 2^(bits-1) - 1; s3z: 0 and +-2^k, one power less. Sign in the top bit */
+    LP_ELEMENT_COMPLEX  /* c2: 1 i -1 -i by code, that is quarter turns */
 } lp_element_kind;
+
+/* Which of two values a midpoint between them goes to when rounding to the nearest. */
+typedef enum lp_tie {
+    LP_TIE_EVEN_CODE,
+    LP_TIE_LOWER,
+    LP_TIE_UPPER,
+    LP_TIE_SMALLER /* of smaller magnitude */
+} lp_tie;
 
 typedef enum lp_specials {
     LP_SPECIALS_IEEE, /* top exponent: infinities and NaN */
@@ -66,12 +95,13 @@ typedef struct lp_element {
     int bits;              /* width of a code, 1 .. 32 */
     int n_levels;          /* codes in use: 2^bits (INT32_MAX where that is more), or fewer (ternary: 3) */
     bool is_signed;        /* INT and FLOAT (an unsigned FLOAT without mantissa, e8m0, has no zero: 2^(code - bias)) */
-    int exponent, mantissa; /* FLOAT: field widths */
+    int exponent, mantissa; /* FLOAT: field widths; POSIT: exponent is es */
     int bias;              /* FLOAT: exponent bias */
     lp_specials specials;  /* FLOAT */
     const float *table;    /* TABLE: n_levels values by code, static */
     const char *table_name; /* TABLE */
-    int fraction;          /* FIXED: bits after the point */
+    int fraction;          /* FIXED: bits after the point; negative: zeros before it */
+    lp_tie tie;            /* of nearest-even rounding */
 } lp_element;
 
 typedef enum lp_offset {
@@ -81,7 +111,6 @@ typedef enum lp_offset {
     LP_OFFSET_ZERO   /* value = scale * (element - offset) */
 } lp_offset;
 
-typedef struct lp_format lp_format;
 struct lp_format {
     lp_element element;
     int block[2];      /* values per scale along the last axis, and rows per scale (1); 0: all of the axis */
@@ -95,8 +124,9 @@ struct lp_format {
 /* Parses a format text; a name stands for its text; case is ignored; at most 255 characters.
  *
  *   format  = element [":" block ":" scale [":" float] [offset]]     and at the end of the whole text ["@" packing]
- *   element = u1..u16 i2..i16 b1..b8 t, qI.F (fixed point), [u]eXmY[ieee|fn|fnuz|none] f32 f16 bf16 e8m0,
- *             or a table: nf4 fp4 af4 iq4nl e2m1uz
+ *   element = u1..u16 i2..i16 b1..b8 t, fixed point: qI.F or iNfF uNfF (N bits, F of them after the point, F from -99 to
+ *             99), [u]eXmY[ieee|fn|fnuz|none][bBIAS] f32 f16 bf16 e8m0, posits: pN.ES, powers of two: s1..s8 s2z..s8z, c2,
+ *             or a table: nf4 fp4 af4 iq4nl e2m1uz ... (lp_format_row_at lists them)
  *   block   = values per scale along a row: "32"; rows x values: "16x16", "allx1"; "row" = 1xall; "tensor" = allxall
  *   scale   = element | "(" format ")"                                              at most three scales deep
  *   offset  = "+min" | "-min" | "+zero", then "(" format ")" unless it is the scale's (min) or the element's (zero)
@@ -118,8 +148,10 @@ LP_API bool lp_format_equal(const lp_format *a, const lp_format *b);
  * those of its blocks. */
 LP_API double lp_format_bits(const lp_format *format);
 
-/* Value of a code of an element (codes 0 .. 2^bits - 1); NaN for a code that is not in use. */
+/* Value of a code of an element (codes 0 .. 2^bits - 1); NaN for a code that is not in use. Of a complex value the real
+ * part; the other function has the imaginary part, 0 for all real elements. */
 LP_API double lp_element_value(const lp_element *element, uint32_t code);
+LP_API double lp_element_imaginary(const lp_element *element, uint32_t code);
 
 /* The named formats: every row of the one table. */
 typedef struct lp_format_row {

@@ -15,6 +15,7 @@
 #include <lowp/pool.h>
 #include <lowp/progress.h>
 #include <lowp/quantize.h>
+#include <lowp/round.h>
 #include <lowp/sample.h>
 #include <lowp/session.h>
 #include <lowp/status.h>

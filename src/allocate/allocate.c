@@ -13,14 +13,17 @@
 #include "allocate/sensitivity/table.h"
 #include "base/checked.h"
 #include "base/fail.h"
+#include "base/function.h"
 #include "base/sha256.h"
 #include "file/gguf.h"
 #include "measure/windows.h"
 #include "quantize/glob.h"
 #include "quantize/plan.h"
+#include "quantize/recipe.h"
 
 enum {
     MOST_ROUNDS = 6,
+    MOST_OPTIONS = 256, /* candidates */
     NEIGHBOURS = 2,     /* options to each side that a correction looks at */
     N_CURVE = 48,
     RULE_TEXT = 3       /* bytes of "; NAME=FORMAT" in the file's own record besides name and format */
@@ -79,6 +82,7 @@ static lp_status list_classes(allocator *a)
     for (int64_t i = 0; i < n_tensors; i++) n += has_choice(a, lp_gguf_tensor_at(gguf, i));
     if (n == 0) return lp_fail(LP_USAGE, "%s: no matrix is left to choose a format for", lp_gguf_path(gguf));
     a->most_options = a->candidates.n;
+    if (a->most_options > MOST_OPTIONS) return lp_fail(LP_USAGE, "%d candidate formats: at most %d", a->most_options, MOST_OPTIONS);
     LP_TRY(lp_sensitivity_create(n, &a->table));
     size_t cells = (size_t)n * (size_t)a->most_options;
     a->tensor = calloc(cells, sizeof *a->tensor);
@@ -140,7 +144,9 @@ static void set_provenance(allocator *a, const char *text, size_t n_text)
     hash_model(lp_model_gguf(a->model), t->model_sha256);
     hash_text(text, n_text, t->text_sha256);
     if (q->stats) strncpy(t->stats_sha256, lp_stats_sha256(q->stats), sizeof t->stats_sha256 - 1);
-    strncpy(t->recipe, q->search == LP_SEARCH_RTN ? "rtn" : "reference", sizeof t->recipe - 1);
+    lp_recipe recipe;
+    if (q->recipe && lp_recipe_parse(q->recipe, &recipe) == LP_OK) lp_recipe_print(&recipe, t->recipe, sizeof t->recipe);
+    else strncpy(t->recipe, q->search == LP_SEARCH_RTN ? "rtn" : "reference", sizeof t->recipe - 1);
     t->n_context = lp_harness_context(a->harness);
     t->n_windows = lp_harness_windows(a->harness);
     t->n_predictions = lp_harness_predictions(a->harness);
@@ -165,49 +171,109 @@ static lp_status evaluate(allocator *a, const int *choice, lp_swap_metrics *metr
     return lp_harness_evaluate(a->harness, a->progress, metrics);
 }
 
-/* Which options of a class a pass measures. */
-typedef bool (*wanted_fn)(const allocator *a, int64_t i, int j, const void *context);
-typedef lp_status (*found_fn)(allocator *a, int64_t i, int j, const lp_swap_metrics *metrics, void *context);
+/* How a pass measures an option of a class. */
+typedef enum depth { SKIP, LOCAL, WHOLE } depth;
+typedef depth (*depth_fn)(const allocator *a, int64_t i, int j, const void *context);
+typedef lp_status (*found_fn)(allocator *a, int64_t i, int j, depth d, const lp_swap_metrics *metrics, void *context);
 
 /* One pass along the network: every wanted option alone, in the base that the harness is set to. */
-static lp_status measure(allocator *a, const char *what, wanted_fn wanted, found_fn found, void *context)
+static lp_status measure(allocator *a, const char *what, depth_fn wanted, found_fn found, void *context)
 {
     int64_t n = 0, done = 0;
     for (int64_t i = 0; i < a->table->n_classes; i++)
-        for (int j = 0; j < a->table->class_list[i].n_options; j++) n += wanted(a, i, j, context);
+        for (int j = 0; j < a->table->class_list[i].n_options; j++) n += wanted(a, i, j, context) == WHOLE;
     LP_TRY(lp_harness_begin(a->harness));
     for (int64_t k = 0; k < a->table->n_classes; k++) {
         int64_t i = a->order[k];
         const lp_tensor_class *c = &a->table->class_list[i];
-        bool started = false;
         for (int j = 0; j < c->n_options; j++) {
-            if (!wanted(a, i, j, context)) continue;
-            report(a, what, (double)done++, (double)n);
-            if (!started || (a->progress && a->progress->cancelled)) LP_TRY(lp_harness_start(a->harness, c->name, a->progress));
-            started = true;
+            depth d = wanted(a, i, j, context);
+            if (d == SKIP) continue;
+            report(a, what, (double)done, (double)n);
+            done += d == WHOLE;
             lp_swap_metrics m;
-            const lp_tensor *base = a->now[i] < 0 ? NULL : *tensor_at(a, i, a->now[i]);
-            LP_TRY(lp_harness_swap(a->harness, c->name, *tensor_at(a, i, j), base, &m));
-            LP_TRY(found(a, i, j, &m, context));
+            const lp_tensor *base = a->now[i] < 0 ? NULL : *tensor_at(a, i, a->now[i]), *option = *tensor_at(a, i, j);
+            LP_TRY(lp_harness_start(a->harness, c->name, a->progress));
+            LP_TRY((d == WHOLE ? lp_harness_swap : lp_harness_swap_local)(a->harness, c->name, option, base, &m));
+            LP_TRY(found(a, i, j, d, &m, context));
         }
     }
     return LP_OK;
 }
 
-static bool is_unmeasured(const allocator *a, int64_t i, int j, const void *context)
+/* Options in ascending order of size; equal ones in the order of the list. order: [n_options]. */
+static void sort_options(const lp_tensor_class *c, int *order)
 {
+    for (int j = 0; j < c->n_options; j++) {
+        int at = j;
+        for (; at > 0 && c->option[order[at - 1]].n_bytes > c->option[j].n_bytes; at--) order[at] = order[at - 1];
+        order[at] = j;
+    }
+}
+
+/* Anchors lie in the middles of equal parts of the options by size. */
+static bool is_anchor(const allocator *a, const lp_tensor_class *c, int j)
+{
+    int order[MOST_OPTIONS], n = c->n_options, n_anchors = a->o->n_anchors;
+    if (n_anchors < 1 || n_anchors >= n) return true;
+    sort_options(c, order);
+    for (int k = 0; k < n_anchors; k++)
+        if (order[(2 * k + 1) * n / (2 * n_anchors)] == j) return true;
+    return false;
+}
+
+static depth missing(const allocator *a, int64_t i, int j, const void *context)
+{
+    const lp_tensor_class *c = &a->table->class_list[i];
     (void)context;
-    return !a->table->class_list[i].option[j].measured;
+    if (c->n_options == 1 || c->option[j].measured) return SKIP;
+    return is_anchor(a, c, j) ? WHOLE : c->option[j].local ? SKIP : LOCAL;
 }
 
 /* What is measured is kept at once: an interrupted run goes on where it stood. */
-static lp_status keep_in_table(allocator *a, int64_t i, int j, const lp_swap_metrics *metrics, void *context)
+static lp_status keep_in_table(allocator *a, int64_t i, int j, depth d, const lp_swap_metrics *metrics, void *context)
 {
     lp_tensor_class *c = &a->table->class_list[i];
     (void)context;
     c->option[j].metrics = *metrics;
-    c->option[j].measured = true;
+    c->option[j].measured = d == WHOLE;
+    c->option[j].local = true;
     return a->o->table && j + 1 == c->n_options ? lp_sensitivity_write(a->table, a->o->table) : LP_OK;
+}
+
+/* KL of an option that was not measured through the network. For small changes it is proportional to the squared error of the
+ * layer's output; between two measured options ln KL is linear in the logarithm of that error. */
+static double estimate(const lp_tensor_class *c, int j)
+{
+    double e = c->option[j].metrics.local_error, below_e = 0, below = 0, above_e = INFINITY, above = 0;
+    if (!(e > 0)) return 0;
+    for (int k = 0; k < c->n_options; k++) {
+        const lp_swap_metrics *m = &c->option[k].metrics;
+        if (!c->option[k].measured || !(m->local_error > 0) || !(m->kl > 0)) continue;
+        if (m->local_error <= e && m->local_error > below_e) {
+            below_e = m->local_error;
+            below = m->kl;
+        }
+        if (m->local_error >= e && m->local_error < above_e) {
+            above_e = m->local_error;
+            above = m->kl;
+        }
+    }
+    if (below > 0 && above > 0 && above_e > below_e) {
+        double t = lp_log(e / below_e) / lp_log(above_e / below_e);
+        return lp_exp(lp_log(below) + t * (lp_log(above) - lp_log(below)));
+    }
+    if (below > 0) return below * (e / below_e);
+    return above > 0 ? above * (e / above_e) : 0;
+}
+
+static void estimate_others(allocator *a)
+{
+    for (int64_t i = 0; i < a->table->n_classes; i++) {
+        lp_tensor_class *c = &a->table->class_list[i];
+        for (int j = 0; j < c->n_options; j++)
+            if (!c->option[j].measured) c->option[j].metrics.kl = estimate(c, j);
+    }
 }
 
 static bool exists(const char *path)
@@ -227,7 +293,9 @@ static lp_status fill_table(allocator *a, const char *text, size_t n_text)
         lp_sensitivity_free(old);
         LP_TRY(status);
     }
-    return measure(a, "sensitivities", is_unmeasured, keep_in_table, NULL);
+    LP_TRY(measure(a, "sensitivities", missing, keep_in_table, NULL));
+    estimate_others(a);
+    return LP_OK;
 }
 
 /* ---- sizes --------------------------------------------------------------------------------------------------------- */
@@ -401,15 +469,17 @@ static int steps_between(const lp_tensor_class *c, int at, int j)
     return n;
 }
 
-static bool is_neighbour(const allocator *a, int64_t i, int j, const void *context)
+static depth neighbour(const allocator *a, int64_t i, int j, const void *context)
 {
     const correction *x = context;
-    return j != x->choice[i] && steps_between(&a->table->class_list[i], x->choice[i], j) <= NEIGHBOURS;
+    bool near = j != x->choice[i] && steps_between(&a->table->class_list[i], x->choice[i], j) <= NEIGHBOURS;
+    return near ? WHOLE : SKIP;
 }
 
-static lp_status keep_neighbour(allocator *a, int64_t i, int j, const lp_swap_metrics *metrics, void *context)
+static lp_status keep_neighbour(allocator *a, int64_t i, int j, depth d, const lp_swap_metrics *metrics, void *context)
 {
     const correction *x = context;
+    (void)d;
     x->kl[i * a->most_options + j] = metrics->kl;
     return LP_OK;
 }
@@ -449,7 +519,7 @@ static lp_status correct(allocator *a, int *choice, lp_allocation *r)
         lp_swap_metrics m;
         for (size_t k = 0; k < cells; k++) x.kl[k] = NAN;
         for (int64_t i = 0; i < n && status == LP_OK; i++) status = set_option(a, i, choice[i]);
-        if (status == LP_OK) status = measure(a, "corrections", is_neighbour, keep_neighbour, &x);
+        if (status == LP_OK) status = measure(a, "corrections", neighbour, keep_neighbour, &x);
         if (status == LP_OK) status = solve_around(a, &x, r->joint.kl, &s);
         if (status == LP_OK) status = evaluate(a, s.choice, &m);
         bool better = status == LP_OK && m.kl < r->joint.kl;
@@ -548,7 +618,14 @@ lp_status lp_allocate(const lp_model *model, const char *text, size_t n_text, co
 {
     double start = lp_seconds();
     memset(result, 0, sizeof *result);
-    allocator a = {.model = model, .o = options, .progress = progress};
+    lp_allocate_options settled = *options;
+    allocator a = {.model = model, .o = &settled, .progress = progress};
+    lp_recipe recipe;
+    LP_TRY(lp_recipe_parse(options->quantize.recipe, &recipe));
+    if (options->quantize.recipe) settled.quantize.search = recipe.search;
+    settled.quantize.model = model;
+    settled.quantize.calibration = text;
+    settled.quantize.n_calibration = n_text;
     lp_status status = begin(&a, text, n_text);
     int64_t n = status == LP_OK ? a.table->n_classes : 0;
     int *choice = calloc((size_t)n + 1, sizeof *choice), *single = calloc((size_t)n + 1, sizeof *single);

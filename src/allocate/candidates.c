@@ -34,6 +34,13 @@ static bool has_narrow_rows(const lp_gguf *gguf)
     return false;
 }
 
+/* Whether a calibrated recipe or statistics weigh the columns. */
+static bool has_importance(const lp_allocate_options *o)
+{
+    bool calibrated = false;
+    return o->quantize.stats || (o->quantize.recipe && lp_recipe_check(o->quantize.recipe, &calibrated) == LP_OK && calibrated);
+}
+
 /* Whether the default list holds the format for this model and budget. */
 static bool is_worth_trying(const lp_model *model, const lp_allocate_options *o, int i)
 {
@@ -41,7 +48,7 @@ static bool is_worth_trying(const lp_model *model, const lp_allocate_options *o,
     double bits = 8.0 * p->n_bytes / p->n_values;
     double budget = 8.0 * (double)o->n_bytes / (double)lp_model_get_info(model)->n_parameters;
     if (usual[i].narrow && !has_narrow_rows(lp_model_gguf(model))) return false;
-    if (lp_encode_needs_importance(p, o->quantize.search) && !o->quantize.stats) return false;
+    if (lp_encode_needs_importance(p, o->quantize.search) && !has_importance(o)) return false;
     if (!p->is_float && !lp_encode_has_search(p, o->quantize.search)) return false;
     return bits >= LEAST_BITS * budget && bits <= MOST_BITS * budget;
 }
@@ -78,11 +85,11 @@ static int add_rules_without_importance(const lp_model *model, const lp_allocate
 {
     const lp_gguf *gguf = lp_model_gguf(model);
     int n = 0;
-    if (!lp_encode_needs_importance(packing, o->quantize.search)) return 0;
+    if (!o->quantize.stats || !lp_encode_needs_importance(packing, o->quantize.search)) return 0;
     for (int64_t i = 0; i < lp_gguf_tensor_count(gguf); i++) {
         const lp_tensor *t = lp_gguf_tensor_at(gguf, i);
         int64_t n_columns;
-        if (t->n_dims < 2 || (o->quantize.stats && lp_stats_mean_square(o->quantize.stats, t->name, &n_columns))) continue;
+        if (t->n_dims < 2 || lp_stats_mean_square(o->quantize.stats, t->name, &n_columns)) continue;
         rules[n++] = (lp_tensor_rule){t->name, lp_packing_by_name("q3_k")};
     }
     return n;

@@ -220,7 +220,7 @@ static lp_status load_matrices(driver *d, int32_t first, int32_t last)
             LP_TRY(pack(d, &d->plain, v, t));
             lp_gguf_drop_pages(d->gguf, t, 0, lp_tensor_rows(t));
         } else {
-            d->plain.weight[v] = (lp_weight){.source = t, .rows = lp_tensor_rows(t), .cols = t->dim[0], .units = lp_packing_unit_class(t->packing)};
+            d->plain.weight[v] = (lp_weight){.source = t, .rows = lp_tensor_rows(t), .cols = t->dim[0], .units = lp_packing_units(t->packing, t->dim[0])};
         }
         d->changed.weight[v] = d->plain.weight[v];
     }
@@ -231,14 +231,14 @@ static lp_status load_matrices(driver *d, int32_t first, int32_t last)
 static lp_status install(driver *d, const lp_tensor *tensor, float *value, int32_t first, int32_t last)
 {
     const lp_graph *g = &d->graph;
-    size_t row_bytes = lp_packing_row_bytes(tensor->packing, tensor->dim[0]);
     for (int32_t v = 0; v < g->n_values; v++) {
         const lp_tensor *t = g->value[v].tensor;
         bool read = false;
         for (int32_t i = first; t && i < last; i++) read |= lp_op_reads_matrix(&g->op[i], v);
         if (!read || strcmp(t->name, tensor->name) != 0) continue;
-        int64_t row = (int64_t)((size_t)(t->data - tensor->data) / row_bytes);
+        int64_t row = t->first_row; /* t is a view of rows of the tensor, or all of it */
         lp_tensor view = *t;
+        view.first_row = view.plane_rows = 0;
         view.packing = lp_packing_by_name("f32");
         view.data = (const uint8_t *)(value + row * t->dim[0]);
         view.n_bytes = (size_t)lp_tensor_values(t) * sizeof(float);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "format/rounder.h"
 #include "format/text.h"
 
 /* ---- tables (nf4.md, gguf-block-formats.md) ---------------------------------------------------------------------- */
@@ -27,10 +28,40 @@ static const float iq4nl[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13,
 /* E2M1 without -0, as GGUF's MXFP4 and NVFP4 have it. */
 static const float e2m1uz[16] = {0, 0.5f, 1, 1.5f, 2, 3, 4, 6, 0, -0.5f, -1, -1.5f, -2, -3, -4, -6};
 
+/* The FP4 table of XR-NPE's source (posit.md): no subnormal, and not E2M1. */
+static const float xrfp4[16] = {0, 0.25f, 0.375f, 0.5f, 0.75f, 1, 1.5f, 2,
+                                -0.0f, -0.25f, -0.375f, -0.5f, -0.75f, -1, -1.5f, -2};
+
+/* BitMoD (bitmod-datatypes.md): small floats whose code of -0 has a special value: extra resolution (er) or extra
+ * asymmetry (ea), positive or negative. */
+#define BITMOD3(NAME, SPECIAL) static const float NAME[8] = {0, 1, 2, 4, SPECIAL, -1, -2, -4}
+#define BITMOD4(NAME, SPECIAL) \
+    static const float NAME[16] = {0, 1, 2, 3, 4, 6, 8, 12, SPECIAL, -1, -2, -3, -4, -6, -8, -12}
+BITMOD3(bm3erp, 3);
+BITMOD3(bm3ern, -3);
+BITMOD3(bm3eap, 6);
+BITMOD3(bm3ean, -6);
+BITMOD4(bm4erp, 10);
+BITMOD4(bm4ern, -10);
+BITMOD4(bm4eap, 16);
+BITMOD4(bm4ean, -16);
+
+/* Fixed points of "code = median of its cell, edge = midpoint of codes" for N(0, 1) (ternary-binary.md). */
+static const float an1[2] = {-0.674490f, 0.674490f};
+static const float an2[4] = {-1.265720f, -0.377754f, 0.377754f, 1.265720f};
+static const float an3[8] = {-1.792025f, -1.113729f, -0.625420f, -0.202624f, 0.202624f, 0.625420f, 1.113729f, 1.792025f};
+
 static const struct {
     const char *name;
     const float *values;
-} tables[] = {{"nf4", nf4}, {"fp4", fp4}, {"af4", af4}, {"iq4nl", iq4nl}, {"e2m1uz", e2m1uz}};
+    int bits; /* 2^bits values */
+    lp_tie tie;
+} tables[] = {{"nf4", nf4, 4, LP_TIE_LOWER},       {"fp4", fp4, 4, LP_TIE_SMALLER},     {"af4", af4, 4, LP_TIE_LOWER},
+              {"iq4nl", iq4nl, 4, LP_TIE_UPPER},   {"e2m1uz", e2m1uz, 4, LP_TIE_SMALLER}, {"dyn8", lp_dyn8, 8, LP_TIE_LOWER},
+              {"xrfp4", xrfp4, 4, LP_TIE_EVEN_CODE}, {"bm3erp", bm3erp, 3, LP_TIE_LOWER}, {"bm3ern", bm3ern, 3, LP_TIE_LOWER},
+              {"bm3eap", bm3eap, 3, LP_TIE_LOWER}, {"bm3ean", bm3ean, 3, LP_TIE_LOWER},   {"bm4erp", bm4erp, 4, LP_TIE_LOWER},
+              {"bm4ern", bm4ern, 4, LP_TIE_LOWER}, {"bm4eap", bm4eap, 4, LP_TIE_LOWER},   {"bm4ean", bm4ean, 4, LP_TIE_LOWER},
+              {"an1", an1, 1, LP_TIE_UPPER},       {"an2", an2, 2, LP_TIE_UPPER},         {"an3", an3, 3, LP_TIE_UPPER}};
 
 /* ---- floats ------------------------------------------------------------------------------------------------------ */
 
@@ -60,14 +91,20 @@ static bool is_power_of_two(const lp_element *e)
     return e->kind == LP_ELEMENT_FLOAT && !e->is_signed && e->mantissa == 0;
 }
 
-/* NULL, or why the element is refused: every value must be a float32. */
-static const char *make_float(bool is_signed, int exponent, int mantissa, lp_specials specials, lp_element *out)
+static int default_bias(int exponent, lp_specials specials)
+{
+    return (1 << (exponent - 1)) - (specials == LP_SPECIALS_FNUZ ? 0 : 1);
+}
+
+/* NULL, or why the element is refused: every value must be a float32. bias NULL: the usual one. */
+static const char *make_float(bool is_signed, int exponent, int mantissa, lp_specials specials, const int *own_bias,
+                              lp_element *out)
 {
     if (exponent < 1 || exponent > 8) return "a float has 1 to 8 exponent bits";
     if (mantissa > 23) return "a float has at most 23 mantissa bits";
     if (specials == LP_SPECIALS_FNUZ && !is_signed) return "fnuz needs a sign";
     int bits = is_signed + exponent + mantissa;
-    int bias = (1 << (exponent - 1)) - (specials == LP_SPECIALS_FNUZ ? 0 : 1);
+    int bias = own_bias ? *own_bias : default_bias(exponent, specials);
     *out = (lp_element){.kind = LP_ELEMENT_FLOAT, .bits = bits, .n_levels = bits < 31 ? 1 << bits : INT32_MAX,
                         .is_signed = is_signed, .exponent = exponent, .mantissa = mantissa, .bias = bias,
                         .specials = specials};
@@ -75,15 +112,9 @@ static const char *make_float(bool is_signed, int exponent, int mantissa, lp_spe
     int largest = (1 << exponent) - (top_is_special ? 2 : 1) - bias;
     int smallest = is_power_of_two(out) ? -bias : 1 - bias - mantissa;
     if (largest > 127 || smallest < -149) return "its range exceeds that of f32";
+    if (specials == LP_SPECIALS_IEEE && exponent + mantissa == 1) return "none of its codes but 0 is finite";
+    if (specials == LP_SPECIALS_FN && exponent + mantissa == 1 && is_signed) return "none of its codes but 0 is finite";
     return NULL;
-}
-
-static double power_of_two(int e) /* |e| <= 1022 */
-{
-    uint64_t bits = (uint64_t)(e + 1023) << 52;
-    double d;
-    memcpy(&d, &bits, sizeof d);
-    return d;
 }
 
 static double float_value(const lp_element *e, uint32_t code)
@@ -104,28 +135,70 @@ static double float_value(const lp_element *e, uint32_t code)
         break;
     case LP_SPECIALS_NONE: break;
     }
-    double fraction = (double)mantissa * power_of_two(-e->mantissa), value;
-    if (is_power_of_two(e)) value = power_of_two((int)exponent - e->bias);
-    else if (exponent) value = (1 + fraction) * power_of_two((int)exponent - e->bias);
-    else value = fraction * power_of_two(1 - e->bias);
+    double fraction = (double)mantissa * lp_power_of_two(-e->mantissa), value;
+    if (is_power_of_two(e)) value = lp_power_of_two((int)exponent - e->bias);
+    else if (exponent) value = (1 + fraction) * lp_power_of_two((int)exponent - e->bias);
+    else value = fraction * lp_power_of_two(1 - e->bias);
     return negative ? -value : value;
+}
+
+/* Posit Standard 2022, section 3.4, for any es: regime, exponent and fraction behind the sign (posit.md). */
+static double posit_value(int n, int es, uint32_t code)
+{
+    uint32_t mask = (n < 32 ? 1u << n : 0) - 1, nar = 1u << (n - 1);
+    if (code == 0) return 0;
+    if (code == nar) return NAN;
+    bool negative = code & nar;
+    if (negative) code = -code & mask;
+    int at = n - 2, run = 0; /* at: next bit */
+    uint32_t first = code >> at & 1;
+    while (at >= 0 && (code >> at & 1) == first) at--, run++;
+    at--; /* the terminating bit, if there is one */
+    int k = first ? run - 1 : -run, exponent = 0;
+    for (int i = 0; i < es; i++, at--) exponent = exponent * 2 + (at >= 0 ? (int)(code >> at & 1) : 0);
+    double fraction = 0;
+    if (at >= 0) fraction = (double)(code & ((1u << (at + 1)) - 1)) * lp_power_of_two(-(at + 1));
+    double value = (1 + fraction) * lp_power_of_two(k * (1 << es) + exponent);
+    return negative ? -value : value;
+}
+
+static double power_value(const lp_element *e, uint32_t code)
+{
+    uint32_t top = 1u << (e->bits - 1), k = code & (top - 1);
+    bool has_zero = e->n_levels < 1 << e->bits;
+    if (has_zero && k == 0) return code ? NAN : 0;
+    double value = lp_power_of_two((int)k - has_zero);
+    return code & top ? -value : value;
+}
+
+static const signed char quarter_turns[] = {1, 0, -1, 0};
+
+double lp_element_imaginary(const lp_element *element, uint32_t code)
+{
+    return element->kind == LP_ELEMENT_COMPLEX ? quarter_turns[(code + 3) % 4] : 0;
 }
 
 double lp_element_value(const lp_element *element, uint32_t code)
 {
     int bits = element->bits;
     if (bits < 32 && code >> bits) return NAN;
-    if (element->kind != LP_ELEMENT_FLOAT && code >= (uint32_t)element->n_levels) return NAN;
+    bool is_listed = element->kind == LP_ELEMENT_INT || element->kind == LP_ELEMENT_TABLE;
+    if (is_listed && code >= (uint32_t)element->n_levels) return NAN;
     switch (element->kind) {
     case LP_ELEMENT_INT:
         if (!element->is_signed) return (double)code;
         if (element->n_levels < 1 << bits) return (double)code - (double)(element->n_levels / 2); /* t: -1 0 1 */
-        return (double)code - (code >> (bits - 1) ? power_of_two(bits) : 0);
-    case LP_ELEMENT_BIPOLAR: return 2 * (double)code - (power_of_two(bits) - 1);
+        return (double)code - (code >> (bits - 1) ? lp_power_of_two(bits) : 0);
+    case LP_ELEMENT_BIPOLAR: return 2 * (double)code - (lp_power_of_two(bits) - 1);
     case LP_ELEMENT_FLOAT: return float_value(element, code);
     case LP_ELEMENT_TABLE: return (double)element->table[code];
-    case LP_ELEMENT_FIXED:
-        return ((double)code - (code >> (bits - 1) ? power_of_two(bits) : 0)) * power_of_two(-element->fraction);
+    case LP_ELEMENT_FIXED: {
+        bool negative = element->is_signed && code >> (bits - 1);
+        return ((double)code - (negative ? lp_power_of_two(bits) : 0)) * lp_power_of_two(-element->fraction);
+    }
+    case LP_ELEMENT_POSIT: return posit_value(bits, element->exponent, code);
+    case LP_ELEMENT_POWER: return power_value(element, code);
+    case LP_ELEMENT_COMPLEX: return quarter_turns[code];
     }
     return NAN;
 }
@@ -153,24 +226,52 @@ static bool read_char(word_reader *r, char c)
     return true;
 }
 
+static bool read_text(word_reader *r, const char *text)
+{
+    size_t n = strlen(text);
+    if ((size_t)(r->end - r->at) < n || memcmp(r->at, text, n) != 0) return false;
+    r->at += n;
+    return true;
+}
+
 static bool rest_is(const word_reader *r, const char *text)
 {
     size_t n = (size_t)(r->end - r->at);
     return strlen(text) == n && memcmp(r->at, text, n) == 0;
 }
 
-/* uN, iN, bN. */
+/* A number with an optional minus sign and up to three digits, into *out. */
+static bool read_signed(word_reader *r, int *out)
+{
+    bool minus = read_char(r, '-');
+    int hundreds = 0;
+    if (r->end - r->at >= 3 && r->at[0] >= '1' && r->at[0] <= '9' && r->at[1] >= '0' && r->at[1] <= '9' && r->at[2] >= '0' &&
+        r->at[2] <= '9') {
+        hundreds = 100 * (r->at[0] - '0') + 10 * (r->at[1] - '0') + (r->at[2] - '0');
+        r->at += 3;
+        *out = minus ? -hundreds : hundreds;
+        return true;
+    }
+    int v = read_number(r);
+    if (v < 0 || (minus && v == 0)) return false;
+    *out = minus ? -v : v;
+    return true;
+}
+
+/* uN, iN, bN, and fixed point: iNfF, uNfF. */
 static bool parse_integer(word_reader r, lp_element *out, const char **why)
 {
     char letter = *r.at++;
-    int bits = read_number(&r);
-    if (bits < 0 || r.at != r.end) return false;
+    int bits = read_number(&r), fraction = 0;
+    bool is_fixed = bits >= 0 && letter != 'b' && read_char(&r, 'f');
+    if (bits < 0 || (is_fixed && !read_signed(&r, &fraction)) || r.at != r.end) return false;
+    if (fraction < -99 || fraction > 99) *why = "the binary point of fixed point stands -99 to 99 bits from the end";
     if (letter == 'u' && (bits < 1 || bits > 16)) *why = "an unsigned integer has 1 to 16 bits";
     if (letter == 'i' && (bits < 2 || bits > 16)) *why = "a signed integer has 2 to 16 bits";
     if (letter == 'b' && (bits < 1 || bits > 8)) *why = "a bipolar integer has 1 to 8 bits";
     if (*why) return false;
-    *out = (lp_element){.kind = letter == 'b' ? LP_ELEMENT_BIPOLAR : LP_ELEMENT_INT, .bits = bits, .n_levels = 1 << bits,
-                        .is_signed = letter != 'u'};
+    *out = (lp_element){.kind = letter == 'b' ? LP_ELEMENT_BIPOLAR : fraction ? LP_ELEMENT_FIXED : LP_ELEMENT_INT,
+                        .bits = bits, .n_levels = 1 << bits, .is_signed = letter != 'u', .fraction = fraction};
     return true;
 }
 
@@ -192,7 +293,38 @@ static bool parse_fixed(word_reader r, lp_element *out, const char **why)
     return true;
 }
 
-/* [u]eXmY and a suffix for the special values. */
+/* pN.ES */
+static bool parse_posit(word_reader r, lp_element *out, const char **why)
+{
+    r.at++;
+    int bits = read_number(&r);
+    if (bits < 0 || !read_char(&r, '.')) return false;
+    int es = read_number(&r);
+    if (es < 0 || r.at != r.end) return false;
+    if (bits < 3 || bits > 16) *why = "a posit has 3 to 16 bits";
+    else if (es > bits - 3) *why = "a posit has at most n - 3 exponent bits";
+    else if ((bits - 2) << es > 126) *why = "its range exceeds that of f32: (n - 2) 2^es is more than 126";
+    if (*why) return false;
+    *out = (lp_element){.kind = LP_ELEMENT_POSIT, .bits = bits, .n_levels = 1 << bits, .is_signed = true, .exponent = es};
+    return true;
+}
+
+/* sN, sNz */
+static bool parse_power(word_reader r, lp_element *out, const char **why)
+{
+    r.at++;
+    int bits = read_number(&r);
+    bool has_zero = bits >= 0 && read_char(&r, 'z');
+    if (bits < 0 || r.at != r.end) return false;
+    if (bits < 1 + has_zero || bits > 8) {
+        *why = has_zero ? "powers of two with zero have 2 to 8 bits" : "powers of two have 1 to 8 bits";
+        return false;
+    }
+    *out = (lp_element){.kind = LP_ELEMENT_POWER, .bits = bits, .n_levels = (1 << bits) - has_zero, .is_signed = true};
+    return true;
+}
+
+/* [u]eXmY, a suffix for the special values, and bBIAS. */
 static bool parse_float(word_reader r, lp_element *out, const char **why)
 {
     bool is_signed = !read_char(&r, 'u');
@@ -203,29 +335,21 @@ static bool parse_float(word_reader r, lp_element *out, const char **why)
     if (mantissa < 0) return false;
     if (exponent == 8 && mantissa == 0) is_signed = false; /* OCP's name of the scale leaves the u out */
     int specials = (int)default_specials(is_signed, exponent, mantissa);
-    if (r.at != r.end) {
-        for (specials = 0; specials < N_SPECIALS && !rest_is(&r, special_names[specials]);) specials++;
-        if (specials == N_SPECIALS) {
-            *why = "after the widths of a float stands nothing, or ieee, fn, fnuz or none";
-            return false;
+    /* fnuz before fn, which it begins with */
+    static const lp_specials order[N_SPECIALS] = {LP_SPECIALS_FNUZ, LP_SPECIALS_FN, LP_SPECIALS_IEEE, LP_SPECIALS_NONE};
+    for (int i = 0; i < N_SPECIALS; i++)
+        if (read_text(&r, special_names[order[i]])) {
+            specials = (int)order[i];
+            break;
         }
+    int bias;
+    bool has_bias = read_char(&r, 'b'), is_wrong = has_bias && !read_signed(&r, &bias);
+    if (is_wrong || r.at != r.end) {
+        *why = "after the widths of a float stands nothing, or ieee, fn, fnuz or none, and b with a bias";
+        return false;
     }
-    *why = make_float(is_signed, exponent, mantissa, (lp_specials)specials, out);
+    *why = make_float(is_signed, exponent, mantissa, (lp_specials)specials, has_bias ? &bias : NULL, out);
     return *why == NULL;
-}
-
-/* Elements of the plan that this version does not compute. */
-static const char *not_built(word_reader r)
-{
-    if (rest_is(&r, "f64")) return "f64 is not built; the widest float is f32";
-    if (rest_is(&r, "dyn8")) return "the dynamic 8-bit map dyn8 is not built; scales may be f32, f16, bf16 or integers";
-    char letter = *r.at++;
-    if (read_number(&r) < 0) return NULL;
-    if (letter == 'p' && (r.at == r.end || *r.at == '.'))
-        return "posits are not built; minifloats are written e4m3, fixed point q3.4";
-    if (letter == 's' && r.at == r.end) return "powers of two are not built; e3m0 has a zero and seven powers of each sign";
-    if (letter == 'c' && r.at == r.end) return "complex elements are not built";
-    return NULL;
 }
 
 bool lp_element_parse(const char *word, size_t n, lp_element *out, const char **why)
@@ -234,23 +358,33 @@ bool lp_element_parse(const char *word, size_t n, lp_element *out, const char **
     *why = NULL;
     if (n == 0) return false;
     if (rest_is(&r, "t")) {
-        *out = (lp_element){.kind = LP_ELEMENT_INT, .bits = 2, .n_levels = 3, .is_signed = true};
+        *out = (lp_element){.kind = LP_ELEMENT_INT, .bits = 2, .n_levels = 3, .is_signed = true, .tie = LP_TIE_SMALLER};
         return true;
+    }
+    if (rest_is(&r, "c2")) {
+        *out = (lp_element){.kind = LP_ELEMENT_COMPLEX, .bits = 2, .n_levels = 4, .is_signed = true};
+        return true;
+    }
+    if (rest_is(&r, "f64")) {
+        *why = "the widest float is f32";
+        return false;
     }
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
         if (rest_is(&r, tables[i].name)) {
-            *out = (lp_element){.kind = LP_ELEMENT_TABLE, .bits = 4, .n_levels = 16, .is_signed = true,
-                                .table = tables[i].values, .table_name = tables[i].name};
+            *out = (lp_element){.kind = LP_ELEMENT_TABLE, .bits = tables[i].bits, .n_levels = 1 << tables[i].bits,
+                                .is_signed = true, .table = tables[i].values, .table_name = tables[i].name,
+                                .tie = tables[i].tie};
             return true;
         }
     for (int i = 0; i < N_FLOAT_NAMES; i++)
         if (rest_is(&r, float_names[i].name))
-            return make_float(true, float_names[i].exponent, float_names[i].mantissa, LP_SPECIALS_IEEE, out) == NULL;
+            return make_float(true, float_names[i].exponent, float_names[i].mantissa, LP_SPECIALS_IEEE, NULL, out) == NULL;
     bool parsed = false;
     if (*word == 'u' || *word == 'i' || *word == 'b') parsed = parse_integer(r, out, why);
     if (*word == 'q') parsed = parse_fixed(r, out, why);
     if (!parsed && !*why && (*word == 'e' || *word == 'u')) parsed = parse_float(r, out, why);
-    if (!parsed && !*why) *why = not_built(r);
+    if (*word == 'p') parsed = parse_posit(r, out, why);
+    if (*word == 's') parsed = parse_power(r, out, why);
     return parsed;
 }
 
@@ -264,19 +398,28 @@ void lp_element_print(const lp_element *e, char buffer[32])
         return;
     case LP_ELEMENT_BIPOLAR: snprintf(buffer, N, "b%d", e->bits); return;
     case LP_ELEMENT_TABLE: snprintf(buffer, N, "%s", e->table_name); return;
-    case LP_ELEMENT_FIXED: snprintf(buffer, N, "q%d.%d", e->bits - 1 - e->fraction, e->fraction); return;
+    case LP_ELEMENT_FIXED:
+        if (e->is_signed && e->fraction >= 0 && e->fraction < e->bits)
+            snprintf(buffer, N, "q%d.%d", e->bits - 1 - e->fraction, e->fraction);
+        else
+            snprintf(buffer, N, "%c%df%d", e->is_signed ? 'i' : 'u', e->bits, e->fraction);
+        return;
+    case LP_ELEMENT_POSIT: snprintf(buffer, N, "p%d.%d", e->bits, e->exponent); return;
+    case LP_ELEMENT_POWER: snprintf(buffer, N, "s%d%s", e->bits, e->n_levels < 1 << e->bits ? "z" : ""); return;
+    case LP_ELEMENT_COMPLEX: snprintf(buffer, N, "c2"); return;
     case LP_ELEMENT_FLOAT: break;
     }
     for (int i = 0; i < N_FLOAT_NAMES; i++)
         if (e->is_signed && e->specials == LP_SPECIALS_IEEE && e->exponent == float_names[i].exponent &&
-            e->mantissa == float_names[i].mantissa) {
+            e->mantissa == float_names[i].mantissa && e->bias == default_bias(e->exponent, e->specials)) {
             snprintf(buffer, N, "%s", float_names[i].name);
             return;
         }
     bool leave_u_out = e->exponent == 8 && e->mantissa == 0;
     bool is_default = e->specials == default_specials(e->is_signed, e->exponent, e->mantissa);
-    snprintf(buffer, N, "%se%dm%d%s", e->is_signed || leave_u_out ? "" : "u", e->exponent, e->mantissa,
-             is_default ? "" : special_names[e->specials]);
+    int n = snprintf(buffer, N, "%se%dm%d%s", e->is_signed || leave_u_out ? "" : "u", e->exponent, e->mantissa,
+                     is_default ? "" : special_names[e->specials]);
+    if (e->bias != default_bias(e->exponent, e->specials)) snprintf(buffer + n, (size_t)(N - n), "b%d", e->bias);
 }
 
 bool lp_element_equal(const lp_element *a, const lp_element *b)
@@ -284,7 +427,10 @@ bool lp_element_equal(const lp_element *a, const lp_element *b)
     if (a->kind != b->kind || a->bits != b->bits || a->n_levels != b->n_levels || a->is_signed != b->is_signed) return false;
     switch (a->kind) {
     case LP_ELEMENT_INT:
-    case LP_ELEMENT_BIPOLAR: return true;
+    case LP_ELEMENT_BIPOLAR:
+    case LP_ELEMENT_POWER:
+    case LP_ELEMENT_COMPLEX: return true;
+    case LP_ELEMENT_POSIT: return a->exponent == b->exponent;
     case LP_ELEMENT_FLOAT:
         return a->exponent == b->exponent && a->mantissa == b->mantissa && a->bias == b->bias && a->specials == b->specials;
     case LP_ELEMENT_TABLE: return strcmp(a->table_name, b->table_name) == 0;

@@ -42,10 +42,16 @@ static lp_status allocate(lp_format **out)
     return *out ? LP_OK : lp_fail_memory(sizeof **out, "a format");
 }
 
-/* Length of the word at the parser: letters, digits, '_' and '.'. */
+/* Length of the word at the parser: letters, digits, '_' and '.', and a minus before a digit (i8f-3). */
 static size_t word_length(const parser *p)
 {
-    return strspn(p->text + p->at, "abcdefghijklmnopqrstuvwxyz0123456789_.");
+    const char *word = p->text + p->at;
+    size_t n = 0;
+    for (;;) {
+        n += strspn(word + n, "abcdefghijklmnopqrstuvwxyz0123456789_.");
+        if (n == 0 || word[n] != '-' || word[n + 1] < '0' || word[n + 1] > '9') return n;
+        n++;
+    }
 }
 
 static bool word_is(const parser *p, size_t n, const char *word)

@@ -15,6 +15,9 @@ bool lp_element_parse(const char *word, size_t n, lp_element *out, const char **
 void lp_element_print(const lp_element *element, char buffer[32]);
 bool lp_element_equal(const lp_element *a, const lp_element *b);
 
+/* dynamic_map.c: bitsandbytes' 8-bit dynamic map, ascending. */
+extern const float lp_dyn8[256];
+
 /* names.c: nearest name of an element, or NULL. */
 const char *lp_element_suggest(const char *word, size_t n);
 

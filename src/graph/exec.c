@@ -9,6 +9,8 @@ enum { QUERY_BLOCK = 16 };
 static void *memory(const lp_exec *x, int32_t value) { return x->arena + x->graph->value[value].offset; }
 static float *floats(const lp_exec *x, int32_t value) { return memory(x, value); }
 
+const float *lp_exec_rows(const lp_exec *exec, int32_t value) { return floats(exec, value); }
+
 static int64_t row_count(const lp_exec *x, int32_t value)
 {
     int64_t n = x->graph->value[value].rows, repeat = x->graph->value[value].repeat;

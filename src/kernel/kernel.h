@@ -13,7 +13,7 @@
 #include <lowp/isa.h>
 #include <lowp/tensor.h>
 
-#include "format/split.h"
+#include "format/rows.h"
 
 enum {
     LP_TILE_ROWS = 16,        /* output rows of a tile: one SIMD lane is one row */

@@ -125,13 +125,15 @@ static void product_free(product *p)
 
 static lp_status product_make(product *p, const lp_packing *packing, int64_t rows, int64_t cols, int64_t n, int n_threads)
 {
-    size_t row_bytes = lp_packing_row_bytes(packing, cols), tile_bytes = lp_weight_tile_bytes(packing, cols);
+    lp_planes planes;
+    lp_packing_planes(packing, cols, LP_TILE_ROWS, &planes);
+    size_t tile_bytes = lp_weight_tile_bytes(packing, cols);
     size_t n_tiles = (size_t)(rows / LP_TILE_ROWS);
     memset(p, 0, sizeof *p);
     p->kernels = lp_kernels_current();
     p->n = n;
     p->scratch_bytes = (lp_linear_scratch_bytes(cols) + 63) & ~(size_t)63;
-    p->canonical = lp_aligned_alloc(LP_TILE_ROWS * row_bytes);
+    p->canonical = lp_aligned_alloc(planes.n_bytes);
     p->tiles = lp_aligned_alloc(n_tiles * tile_bytes);
     p->act = lp_aligned_alloc((size_t)n * lp_act_row_bytes(cols));
     p->scratch = lp_aligned_alloc((size_t)n_threads * p->scratch_bytes);
@@ -141,17 +143,18 @@ static lp_status product_make(product *p, const lp_packing *packing, int64_t row
         product_free(p);
         return lp_fail_memory(n_tiles * tile_bytes, "a benchmark");
     }
-    for (size_t i = 0; i < LP_TILE_ROWS * row_bytes; i++) /* top bits clear: every scale is a normal, finite number */
+    for (size_t i = 0; i < planes.n_bytes; i++) /* top bits clear: every scale is a normal, finite number */
         p->canonical[i] = (uint8_t)(lp_random_word(1, i, 0, 0, LP_RANDOM_INIT, 0) & 0x3f) | 0x10;
     for (int64_t i = 0; i < n * cols; i++) p->x[i] = (float)(lp_random_word(2, (uint64_t)i, 0, 0, LP_RANDOM_INIT, 0) >> 8) * 0x1p-24f - 0.5f;
     for (int64_t t = 0; t < n; t++) {
         lp_act_row row = lp_act_row_at(p->act, cols, t);
         p->kernels->quantize_i8(p->x + t * cols, cols, &row);
     }
-    p->tensor = (lp_tensor){"bench", 2, {cols, LP_TILE_ROWS, 1, 1}, packing, p->canonical, LP_TILE_ROWS * row_bytes, 0};
+    p->tensor = (lp_tensor){.name = "bench", .n_dims = 2, .dim = {cols, LP_TILE_ROWS, 1, 1}, .packing = packing,
+                            .data = p->canonical, .n_bytes = planes.n_bytes};
     lp_weight_pack_tile(&p->tensor, 0, p->tiles);
     for (size_t t = 1; t < n_tiles; t++) memcpy(p->tiles + t * tile_bytes, p->tiles, tile_bytes);
-    p->weight = (lp_weight){&p->tensor, rows, cols, lp_packing_unit_class(packing), tile_bytes, p->tiles};
+    p->weight = (lp_weight){&p->tensor, rows, cols, lp_packing_units(packing, cols), tile_bytes, p->tiles};
     return LP_OK;
 }
 

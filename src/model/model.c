@@ -308,7 +308,7 @@ static void count_parameters(lp_model *m)
 static lp_status read_architecture(lp_model *m)
 {
     lp_string name;
-    LP_TRY(lp_gguf_get_string(m->gguf, "general.architecture", true, &name));
+    LP_TRY(lp_gguf_get_architecture(m->gguf, true, &name));
     m->architecture = lp_architecture_find(name);
     if (!m->architecture)
         return lp_fail(LP_UNSUPPORTED, "%s: architecture '%.*s' is not built (known: %s)", lp_gguf_path(m->gguf),

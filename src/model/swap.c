@@ -20,8 +20,6 @@ lp_status lp_session_swap(lp_session *s, const char *name, const lp_tensor *repl
     if (memcmp(own->dim, replacement->dim, sizeof own->dim) != 0)
         return lp_fail(LP_USAGE, "%s: a replacement of %lld x %lld for %lld x %lld", name, (long long)replacement->dim[0],
                        (long long)replacement->dim[1], (long long)own->dim[0], (long long)own->dim[1]);
-    size_t own_row = lp_packing_row_bytes(own->packing, own->dim[0]);
-    size_t row = lp_packing_row_bytes(replacement->packing, own->dim[0]);
     for (int32_t v = 0; v < s->graph.n_values; v++) {
         lp_value *value = &s->graph.value[v];
         if (!is_part_of(value, name)) continue;
@@ -31,8 +29,8 @@ lp_status lp_session_swap(lp_session *s, const char *name, const lp_tensor *repl
         lp_tensor *now = &s->swapped[v].view;
         *now = *original;
         now->packing = replacement->packing;
-        now->data = replacement->data + (size_t)(original->data - own->data) / (own_row ? own_row : 1) * row;
-        now->n_bytes = (size_t)lp_tensor_rows(original) * row;
+        now->data = replacement->data;
+        now->n_bytes = replacement->n_bytes;
         value->tensor = replacement == own ? original : now;
         if (s->weight[v].source) LP_TRY(lp_session_read_matrix(s, value->tensor, &s->weight[v]));
     }

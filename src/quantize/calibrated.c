@@ -47,14 +47,17 @@ typedef struct rows_job {
 static lp_status encode_some(const rows_job *j, int64_t first, int64_t last)
 {
     int64_t k = j->tensor->dim[0];
-    size_t row_bytes = lp_packing_row_bytes(j->packing, k);
+    lp_planes planes;
+    lp_packing_planes(j->packing, k, lp_tensor_rows(j->tensor), &planes); /* fits: the plan knows its size */
     float *row = malloc((size_t)k * sizeof *row * LP_LANES);
     if (!row) return lp_fail_memory((size_t)k * sizeof *row * LP_LANES, "rows");
     lp_status status = LP_OK;
     for (int64_t r = first; r < last && status == LP_OK; r += LP_LANES) {
         int64_t n = last - r < LP_LANES ? last - r : LP_LANES;
         for (int64_t i = 0; i < n; i++) lp_tensor_decode_row(j->tensor, r + i, row + i * k);
-        status = lp_encode_rows_from(j->packing, j->run->recipe->search, row, r, n, k, j->importance, j->bytes + row_bytes * (size_t)r);
+        uint8_t *plane[LP_MAX_PLANES];
+        for (int i = 0; i < planes.n; i++) plane[i] = j->bytes + planes.offset[i] + planes.row_bytes[i] * (size_t)r;
+        status = lp_encode_rows_from(j->packing, j->run->recipe->search, row, r, n, k, j->importance, &planes, plane);
     }
     free(row);
     return status;
@@ -74,6 +77,7 @@ static void encode_part(void *context, int thread, int n_threads)
 static lp_status encode_matrix(const rows_job *job)
 {
     rows_job j = *job;
+    LP_TRY(lp_encode_begin(j.packing, j.tensor, j.bytes));
     lp_pool *pool = j.run->options->pool;
     size_t n = (size_t)(pool ? lp_pool_threads(pool) : 1);
     j.status = calloc(n, sizeof *j.status);
@@ -96,8 +100,10 @@ static void decode_part(void *context, int thread, int n_threads)
     const rows_job *j = context;
     int64_t first, last, k = j->tensor->dim[0];
     lp_pool_part(lp_tensor_rows(j->tensor), thread, n_threads, &first, &last);
-    size_t row_bytes = lp_packing_row_bytes(j->packing, k);
-    for (int64_t r = first; r < last; r++) lp_packing_decode(j->packing, j->bytes + row_bytes * (size_t)r, k, j->value + r * k);
+    lp_tensor encoded = *j->tensor;
+    encoded.packing = j->packing;
+    encoded.data = j->bytes;
+    for (int64_t r = first; r < last; r++) lp_tensor_decode_row(&encoded, r, j->value + r * k);
 }
 
 /* ---- groups ------------------------------------------------------------------------------------------------------- */

@@ -336,7 +336,7 @@ static void damaged_tables_are_refused(void **unused)
     static const char *const texts[] = {
         "", "{}", "[1]", "{\"schema\":\"lowp.sensitivity/1\"}", "{\"schema\":\"lowp.sensitivity/1\",\"tensors\":[]}",
         "{\"schema\":\"lowp.sensitivity/1\",\"model_sha256\":\"a\",\"text_sha256\":\"b\",\"stats_sha256\":\"\",\"recipe\":\"rtn\","
-        "\"n_context\":1,\"n_windows\":1,\"n_predictions\":1,\"tensors\":[{\"name\":\"x\",\"options\":[{\"format\":\"q4_k\",\"n_bytes\":1}]}]}",
+        "\"n_context\":1,\"n_windows\":1,\"n_predictions\":1,\"tensors\":[{\"name\":\"x\",\"options\":[{\"format\":\"q4_k\",\"n_bytes\":1,\"measured\":true}]}]}",
         "{\"schema\":\"lowp.sensitivity/1\",\"model_sha256\":\"a\",\"text_sha256\":\"b\",\"stats_sha256\":\"\",\"recipe\":\"rtn\","
         "\"n_context\":1,\"n_windows\":1,\"n_predictions\":1,\"tensors\":[{\"name\":1,\"options\":[]}]}",
     };

@@ -32,6 +32,10 @@ lp_status lp_harness_start(lp_harness *harness, const char *name, const lp_progr
 lp_status lp_harness_swap(lp_harness *harness, const char *name, const lp_tensor *tensor, const lp_tensor *base,
                           lp_swap_metrics *metrics);
 
+/* Only what needs no more of the network than the op that reads the tensor: local_error and weight_error. */
+lp_status lp_harness_swap_local(lp_harness *harness, const char *name, const lp_tensor *tensor, const lp_tensor *base,
+                                lp_swap_metrics *metrics);
+
 /* Ops run so far times windows, and what they would have been without kept prefixes. */
 void lp_harness_work(const lp_harness *harness, int64_t *run, int64_t *whole);
 

@@ -232,7 +232,7 @@ static lp_status prepare(exporter *x)
 {
     lp_string name;
     char *header;
-    LP_TRY(lp_gguf_get_string(x->gguf, "general.architecture", true, &name));
+    LP_TRY(lp_gguf_get_architecture(x->gguf, true, &name));
     LP_TRY(choose_architecture(x, name));
     LP_TRY(lp_hf_read_shape(x->gguf, x->architecture, &x->shape));
     LP_TRY(read_names(x->gguf, "lowp.convert.bf16", &x->bf16));

@@ -105,7 +105,7 @@ static lp_status try_ratio(trials *t, int trial)
     const lp_moments *m = t->group->moments;
     double *s = malloc((size_t)k * sizeof *s);
     float *x = malloc((size_t)k * TRIAL_LANES * 2 * sizeof *x), *y = x ? x + k * TRIAL_LANES : NULL, *weight = malloc((size_t)k * sizeof *weight);
-    uint8_t *bytes = malloc((size_t)k * TRIAL_LANES * 5);
+    uint8_t *bytes = malloc((size_t)k * TRIAL_LANES * 5 + 2 * LP_MAX_PLANES * LP_PLANE_ALIGNMENT); /* no format is wider than that */
     lp_status status = s && x && weight && bytes ? LP_OK : lp_fail_memory((size_t)k * TRIAL_LANES * 13, "trials");
     t->loss[trial] = 0;
     if (status == LP_OK) {
@@ -118,9 +118,10 @@ static lp_status try_ratio(trials *t, int trial)
         const lp_packing *packing = t->packing[r / TRIAL_LANES];
         bool weighted = lp_encode_uses_importance(packing, t->scaling->options->search);
         for (int64_t i = 0; i < TRIAL_LANES * k; i++) x[i] = (float)((double)w[i] * s[i % k]);
-        status = lp_encode_rows_from(packing, t->scaling->options->search, x, 0, TRIAL_LANES, k, weighted ? weight : NULL, bytes);
+        status = lp_encode_rows(packing, t->scaling->options->search, x, TRIAL_LANES, k, weighted ? weight : NULL, bytes);
         if (status != LP_OK) break;
-        lp_packing_decode(packing, bytes, TRIAL_LANES * k, y);
+        lp_tensor encoded = {.n_dims = 2, .dim = {k, TRIAL_LANES, 1, 1}, .packing = packing, .data = bytes};
+        for (int l = 0; l < TRIAL_LANES; l++) lp_tensor_decode_row(&encoded, l, y + l * k);
         for (int64_t i = 0; i < TRIAL_LANES * k; i++) x[i] = (float)((double)y[i] / s[i % k]) - w[i];
         t->loss[trial] += quadratic(x, t->h, k);
     }

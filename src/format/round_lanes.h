@@ -1,0 +1,59 @@
+/* Rounding many numbers at once: the rules of a rounder as constants for branch-free loops, and the functions that each
+ * instruction set has for them. Elements and rules that these loops do not serve go through lp_round_one. */
+#ifndef LP_FORMAT_ROUND_LANES_H
+#define LP_FORMAT_ROUND_LANES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/rounder.h"
+
+typedef enum lp_lane_kind {
+    LP_LANE_LADDER,
+    LP_LANE_LADDER_SCALED, /* float32 only: exponents so wide that numbers are first scaled by 2^64 or 2^-64 */
+    LP_LANE_POSIT          /* float32 only, to nearest, ties to even */
+} lp_lane_kind;
+
+typedef enum lp_lane_rule { LP_LANE_NEAREST_EVEN, LP_LANE_DIRECTED, LP_LANE_STOCHASTIC } lp_lane_rule;
+
+typedef struct lp_lanes {
+    lp_lane_kind kind;
+    lp_lane_rule rule;
+    int mantissa;        /* LADDER: bits of a step below its binade, at least 1; uniform ladders pretend to have 17 */
+    int e_min;           /* and then e_min is 17 higher, so that every value is below 2^e_min */
+    double limit;        /* a power of two above every value; larger magnitudes overflow like it */
+    double top[2];       /* largest magnitude of positive, negative values */
+    double beyond[2];    /* what a finite magnitude beyond it becomes: with its sign, or NaN */
+    double infinite[2];
+    uint32_t beyond_code[2], infinite_code[2], nan_code;
+    bool negative_zero, skip_subnormals, flush_subnormals;
+    /* DIRECTED: all ones or zero. Outward if beyond the middle; at it and x >= 0, x < 0, inner code odd; if not exact and
+     * x >= 0, x < 0, inner code even. */
+    uint32_t above_half, tie_positive, tie_negative, tie_odd, any_positive, any_negative, any_even;
+    /* STOCHASTIC */
+    uint32_t random_mask, equal; /* equal: all ones: every fraction counts as 1/2 */
+    uint32_t seed[2], tensor, step;
+    /* codes */
+    int bits;
+    uint32_t sign_bit, code_mask, code_add;
+    bool twos_complement;
+    int es;              /* POSIT */
+} lp_lanes;
+
+/* False if only lp_round_one serves this rounder. */
+bool lp_lanes_make(const lp_rounder *rounder, lp_lanes *out);
+
+/* n numbers, at most LP_LANES_MOST at a time; index: of the first in the stream of random words. */
+enum { LP_LANES_MOST = 512 };
+typedef struct lp_lane_functions {
+    void (*values_f32)(const lp_lanes *lanes, const float *x, int64_t n, float *y, uint64_t index);
+    void (*values_f64)(const lp_lanes *lanes, const double *x, int64_t n, double *y, uint64_t index);
+    void (*codes_f32)(const lp_lanes *lanes, const float *x, int64_t n, uint32_t *codes, uint64_t index);
+} lp_lane_functions;
+
+extern const lp_lane_functions lp_lane_functions_avx2, lp_lane_functions_avx512, lp_lane_functions_neon;
+
+/* Of the instruction set in use; NULL for plain C. */
+const lp_lane_functions *lp_lane_functions_current(void);
+
+#endif
