@@ -13,6 +13,8 @@
 
 #include "base/fail.h"
 #include "inject.h"
+#include "model/hf/hf.h"
+#include "support/architecture_file.h"
 #include "support/llama_file.h"
 #include "support/vocabulary_file.h"
 
@@ -69,6 +71,11 @@ static const char chat_template[] =
     "{{ m.content.split(' ')|join('-')|upper }}{% endfor %}{{ messages|map(attribute='role')|list }}"
     "{{ extra.list|sort|unique|list }}{% if add_generation_prompt %}{{ strftime_now('%Y %b') }}{% endif %}";
 
+/* Files of other architectures and their folders: experts, norms of 1 + w, lists of factors. */
+static const char *const others[] = {"qwen2moe", "gemma2", "phi3", "stablelm2"};
+enum { N_OTHERS = sizeof others / sizeof *others };
+static char other_file[N_OTHERS][200], other_folder[N_OTHERS][200];
+
 /* A variable-length GGUF image for reading from memory. */
 static char *image;
 static size_t n_image;
@@ -100,6 +107,15 @@ void scenarios_prepare(void)
     lp_stats *stats;
     lp_convert_result converted;
     ok(lp_convert(small, folder, &(lp_convert_options){.force = true}, NULL, &converted));
+    setenv("TMPDIR", test_path(""), 1); /* so that what a temporary file leaves behind is seen */
+    for (int i = 0; i < N_OTHERS; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "%s.gguf", others[i]);
+        snprintf(other_file[i], 200, "%s", test_path(name));
+        snprintf(other_folder[i], 200, "%s", test_path(others[i]));
+        architecture_write(other_file[i], card_shape(others[i]), NULL, 1);
+        ok(lp_convert(other_file[i], other_folder[i], &(lp_convert_options){.force = true}, NULL, &converted));
+    }
     ok(lp_model_open(small, &model));
     ok(lp_calibrate(model, text, strlen(text), &(lp_calibrate_options){.n_context = 16, .n_windows = 2, .text_name = "fox"}, NULL,
                     &stats));
@@ -266,11 +282,11 @@ static lp_status folder_to_gguf(lp_sha256 *result)
     return s;
 }
 
-static lp_status gguf_to_folder(lp_sha256 *result)
+static lp_status to_folder(const char *from, lp_sha256 *result)
 {
     char path[260], command[300];
     snprintf(path, sizeof path, "%s-folder", out_path);
-    lp_status s = convert(small, path, 0, result);
+    lp_status s = convert(from, path, 0, result);
     static const char *const names[] = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"};
     for (int i = 0; s == LP_OK && i < 4; i++) {
         snprintf(path, sizeof path, "%s-folder/%s", out_path, names[i]);
@@ -280,6 +296,35 @@ static lp_status gguf_to_folder(lp_sha256 *result)
     if (s == LP_OK && system(command) != 0) s = LP_CHECK; /* so that the next run makes a new one */
     return s;
 }
+
+static lp_status gguf_to_folder(lp_sha256 *result) { return to_folder(small, result); }
+
+static lp_status other_ggufs_to_folders(lp_sha256 *result)
+{
+    lp_status s = LP_OK;
+    for (int i = 0; i < N_OTHERS; i++) THEN(s, to_folder(other_file[i], result));
+    return s;
+}
+
+/* With what is copied in memory, and in a temporary file. */
+static lp_status open_other_folders(size_t most_in_memory, lp_sha256 *result)
+{
+    lp_status s = LP_OK;
+    for (int i = 0; i < N_OTHERS; i++) {
+        lp_gguf *g = NULL;
+        THEN(s, lp_hf_open_within(other_folder[i], most_in_memory, &g));
+        for (int64_t t = 0; s == LP_OK && t < lp_gguf_tensor_count(g); t++) {
+            const lp_tensor *tensor = lp_gguf_tensor_at(g, t);
+            add_text(result, tensor->name);
+            lp_sha256_add(result, tensor->data, tensor->n_bytes);
+        }
+        lp_gguf_close(g);
+    }
+    return s;
+}
+
+static lp_status other_folders_in_memory(lp_sha256 *result) { return open_other_folders(SIZE_MAX, result); }
+static lp_status other_folders_in_a_file(lp_sha256 *result) { return open_other_folders(0, result); }
 
 static lp_status split_and_join(lp_sha256 *result)
 {
@@ -919,6 +964,9 @@ const scenario scenarios[] = {
     {"begin a GGUF file through a link and abandon it", abandon_gguf, true, false},
     {"convert a folder to GGUF", folder_to_gguf, true, false},
     {"convert GGUF to a folder", gguf_to_folder, true, false},
+    {"convert GGUF files of other architectures to folders", other_ggufs_to_folders, true, false},
+    {"open folders of other architectures", other_folders_in_memory, true, false},
+    {"open them with a temporary file", other_folders_in_a_file, true, false},
     {"split a GGUF file and join it", split_and_join, true, false},
     {"edit keys in place", edit_in_place, true, false},
     {"edit keys by writing again", edit_again, true, false},
