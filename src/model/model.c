@@ -321,7 +321,7 @@ static lp_status read_architecture(lp_model *m)
 }
 
 /* Takes gguf over, also on error. */
-static lp_status open_gguf(lp_gguf *gguf, lp_model **out)
+lp_status lp_model_open_gguf(lp_gguf *gguf, lp_model **out)
 {
     *out = NULL;
     lp_model *m = calloc(1, sizeof *m);
@@ -367,7 +367,7 @@ lp_status lp_model_open(const char *path, lp_model **out)
     lp_gguf *gguf;
     *out = NULL;
     LP_TRY(lp_container_open(path, &gguf));
-    return open_gguf(gguf, out);
+    return lp_model_open_gguf(gguf, out);
 }
 
 lp_status lp_model_open_memory(const void *data, size_t n, const char *name, lp_model **out)
@@ -375,7 +375,7 @@ lp_status lp_model_open_memory(const void *data, size_t n, const char *name, lp_
     lp_gguf *gguf;
     *out = NULL;
     LP_TRY(lp_gguf_open_memory(data, n, name, &gguf));
-    return open_gguf(gguf, out);
+    return lp_model_open_gguf(gguf, out);
 }
 
 void lp_model_close(lp_model *model)

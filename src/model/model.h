@@ -64,6 +64,9 @@ struct lp_model {
     uint8_t *has_window;           /* [n_layer] */
 };
 
+/* A model of an opened container, which it takes over, also on error. */
+lp_status lp_model_open_gguf(lp_gguf *gguf, lp_model **out);
+
 /* Builds the model's graph in float32 activations. The model must outlive it. Errors: LP_INPUT naming the tensor. */
 lp_status lp_model_build_graph(const lp_model *model, lp_graph *graph);
 
