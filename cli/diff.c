@@ -125,7 +125,7 @@ static comparison compare_tensor(const lp_tensor *a, const lp_tensor *b)
     comparison c = {a, b, NULL, NAN};
     if (!a || !b) c.what = a ? "only in A" : "only in B";
     else if (a->n_dims != b->n_dims || memcmp(a->dim, b->dim, sizeof a->dim) != 0) c.what = "shape";
-    else if (a->packing != b->packing) c.what = "format";
+    else if (!lp_packing_equal(a->packing, b->packing)) c.what = "format";
     else if (a->n_bytes && memcmp(a->data, b->data, a->n_bytes) != 0) c.what = "values";
     if (c.what && a && b && strcmp(c.what, "shape") != 0) c.error = relative_error(a, b);
     return c;

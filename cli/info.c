@@ -141,18 +141,20 @@ static void print_formats(FILE *out, const lp_gguf *gguf)
 {
     fputs("\nFormats\n", out);
     cli_table *table = cli_table_create("format|>tensors|>weights|>size|>bits per weight");
-    for (int f = 0; f < lp_packing_count(); f++) {
-        const lp_packing *p = lp_packing_at(f);
-        int64_t n_tensors = 0, n_values = 0;
+    int64_t n = lp_gguf_tensor_count(gguf);
+    for (int64_t f = 0; f < n; f++) {
+        const lp_packing *p = lp_gguf_tensor_at(gguf, f)->packing;
+        int64_t n_tensors = 0, n_values = 0, first = 0;
         uint64_t n_bytes = 0;
-        for (int64_t i = 0; i < lp_gguf_tensor_count(gguf); i++) {
+        while (!lp_packing_equal(lp_gguf_tensor_at(gguf, first)->packing, p)) first++;
+        if (first < f) continue; /* in an earlier line */
+        for (int64_t i = f; i < n; i++) {
             const lp_tensor *t = lp_gguf_tensor_at(gguf, i);
-            if (t->packing != p) continue;
+            if (!lp_packing_equal(t->packing, p)) continue;
             n_tensors++;
             n_values += lp_tensor_values(t);
             n_bytes += t->n_bytes;
         }
-        if (!n_tensors) continue;
         cli_table_cell(table, "%s", p->name);
         cli_table_cell(table, "%s", cli_count(n_tensors).text);
         cli_table_cell(table, "%s", cli_count(n_values).text);
@@ -188,13 +190,13 @@ static void print_summary(FILE *out, const lp_gguf *gguf, const info_options *op
     uint64_t n_tensor_bytes;
     int64_t n_parameters = cli_parameters(gguf, &n_tensor_bytes);
     lp_string architecture = {0};
-    lp_gguf_get_string(gguf, "general.architecture", false, &architecture);
+    lp_gguf_get_architecture(gguf, false, &architecture);
     const char *path = lp_gguf_path(gguf);
     cli_print_bytes(out, path, strlen(path), false);
     fprintf(out, ": GGUF version %u, %s\n", (unsigned)lp_gguf_version(gguf), cli_bytes(lp_gguf_size(gguf)).text);
     print_text(out, gguf, "general.type", "type");
     print_text(out, gguf, "general.name", "name");
-    print_text(out, gguf, "general.architecture", "architecture");
+    print_text(out, gguf, lp_gguf_find(gguf, "lowp.base_architecture") ? "lowp.base_architecture" : "general.architecture", "architecture");
     print_text(out, gguf, "general.license", "licence");
     print_text(out, gguf, "tokenizer.ggml.model", "tokenizer");
     print_text(out, gguf, "tokenizer.ggml.pre", "pre-tokenizer");
@@ -225,7 +227,7 @@ static void json_summary(const lp_gguf *gguf)
     cli_json_text(&json, "file", lp_gguf_path(gguf));
     cli_json_integer(&json, "gguf_version", lp_gguf_version(gguf));
     lp_string architecture = {0};
-    if (lp_gguf_get_string(gguf, "general.architecture", true, &architecture) == LP_OK)
+    if (lp_gguf_get_architecture(gguf, true, &architecture) == LP_OK)
         cli_json_bytes(&json, "architecture", architecture.data, architecture.n);
     else
         cli_json_null(&json, "architecture");

@@ -11,6 +11,7 @@ const cli_verb *const cli_verbs[] = {
     &cli_formats,
     &cli_cast,
     &cli_quantize,
+    &cli_methods,
     &cli_calibrate,
     &cli_eval,
     &cli_compare,

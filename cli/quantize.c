@@ -58,8 +58,8 @@ static void print_json(const quantize_options *options, const lp_gguf *source, c
 static bool same_group(const lp_quantize_row *a, const lp_quantize_row *b)
 {
     bool same_reason = a->fallback == b->fallback || (a->fallback && b->fallback && strcmp(a->fallback, b->fallback) == 0);
-    return a->source == b->source && a->packing == b->packing && a->importance == b->importance && same_reason &&
-           strcmp(a->method, b->method) == 0;
+    return lp_packing_equal(a->source, b->source) && lp_packing_equal(a->packing, b->packing) && a->importance == b->importance &&
+           same_reason && strcmp(a->method, b->method) == 0;
 }
 
 static int64_t row_values(const lp_quantize_row *row)
@@ -118,7 +118,7 @@ static void print_groups(FILE *out, const lp_quantize_result *r, bool dry_run)
         if (!dry_run) cli_table_cell(table, "%.3f %%", 100 * worst);
         if (important) cli_table_cell(table, "%s", row->importance ? "yes" : "-");
         if (solved) cli_table_cell(table, "%s", row->method);
-        cli_table_cell(table, "%s", row->fallback ? row->fallback : row->source == row->packing ? "kept" : "");
+        cli_table_cell(table, "%s", row->fallback ? row->fallback : lp_packing_equal(row->source, row->packing) ? "kept" : "");
     }
     cli_table_print(table, out);
 }
@@ -186,7 +186,10 @@ static lp_status parse_rule(const char *text, lp_tensor_rule *rule)
 
 static void free_rules(lp_tensor_rule *rules, int n)
 {
-    for (int i = 0; i < n; i++) free((void *)(uintptr_t)rules[i].glob);
+    for (int i = 0; i < n; i++) {
+        free((void *)(uintptr_t)rules[i].glob);
+        lp_packing_free(rules[i].packing);
+    }
     free(rules);
 }
 
@@ -230,10 +233,10 @@ static lp_status quantize(const quantize_options *options, const lp_gguf *source
     lp_allocation allocation = {0};
     bool chosen = cli_allocate_wanted(&options->allocate);
     warn_requantize(options, source);
-    if (chosen) status = cli_allocate_run(&options->common, &options->allocate, options->calibration, options->output, q, &allocation);
+    if (chosen) status = cli_allocate_run(&options->common, &options->allocate, options->output, q, &allocation);
     if (!status) status = write_and_print(options, source, q, chosen ? &allocation : NULL);
     if (q->stats != given->stats) lp_stats_free((lp_stats *)(uintptr_t)q->stats); /* made by the way */
-    if (chosen && !status) lp_allocation_free(&allocation);
+    lp_allocation_free(&allocation);
     lp_pool_destroy(pool);
     return status;
 }
@@ -268,14 +271,20 @@ static lp_status open_source(const quantize_options *options, lp_quantize_option
 {
     bool calibrated;
     lp_status status = lp_recipe_check(options->recipe, &calibrated);
-    if (!status && options->calibration && !calibrated && !cli_allocate_wanted(&options->allocate))
+    bool allocates = cli_allocate_wanted(&options->allocate), needs_text = calibrated || allocates;
+    const char *text = options->calibration;
+    if (!text && allocates && !strcmp(options->common.operand[0], "embedded")) text = "embedded-calibration";
+    if (!status && allocates && !text)
+        return cli_fail(LP_USAGE, "some hundred kilobytes of the kind that the model is used for; 'embedded-calibration' is inside the program",
+                        "--size needs --calibration TEXT to measure on");
+    if (!status && options->calibration && !needs_text)
         return cli_fail(LP_USAGE, "for example: --recipe gptq", "--calibration: this recipe uses no calibration text");
-    if (!status && calibrated && !options->calibration)
+    if (!status && calibrated && !text)
         return cli_fail(LP_USAGE, "'--calibration embedded-calibration' takes one that is inside the program",
                         "--recipe %.100s: needs --calibration TEXT", options->recipe);
-    if (!status && calibrated) status = lp_text_read(options->calibration, &o->text, &q->n_calibration);
-    if (!status && calibrated) status = lp_model_open(options->common.operand[0], &o->model);
-    if (!status && !calibrated) status = lp_container_open(options->common.operand[0], &o->container);
+    if (!status && needs_text) status = lp_text_read(text, &o->text, &q->n_calibration);
+    if (!status && needs_text) status = lp_model_open(options->common.operand[0], &o->model);
+    if (!status && !needs_text) status = lp_container_open(options->common.operand[0], &o->container);
     if (!status && options->stats) status = lp_stats_read(options->stats, &o->stats);
     q->model = o->model;
     q->calibration = o->text;
@@ -310,6 +319,7 @@ static lp_status run(const void *argument)
     if (!status) status = quantize(options, source, &q);
     close_source(&o);
     free_rules(rules, q.n_rules);
+    lp_packing_free(q.packing);
     return status;
 }
 
@@ -324,7 +334,7 @@ static const cli_option options_table[] = {
      "how codes are chosen: stages such as 'gptq(damp=0.01)+descend', or a method ('lowp methods' lists both); default: the format's "
      "reference search"},
     {"calibration", 0, CLI_TEXT, offsetof(quantize_options, calibration), "TEXT", 0, 0, NULL,
-     "text that a recipe's statistics, or with --size the losses, are measured on: a file, '-' or embedded-calibration; of the model's "
+     "text that a recipe's statistics, and with --size the losses, are measured on: a file, '-' or embedded-calibration; of the model's "
      "own kind, but not the one that it is evaluated on"},
     {"calibration-windows", 0, CLI_INTEGER, offsetof(quantize_options, calibration_windows), "N", 1, 2147483647, NULL,
      "only its first N windows; default: all of it"},
@@ -336,7 +346,7 @@ static const cli_option options_table[] = {
     {0},
 };
 
-static const quantize_options defaults = {.allocate = {.n_rounds = -1}};
+static const quantize_options defaults = {.allocate = {.n_rounds = -1, .n_anchors = 3}};
 
 const cli_verb cli_quantize = {
     .name = "quantize",
@@ -352,7 +362,8 @@ const cli_verb cli_quantize = {
                 "lowp quantize embedded -o better.gguf --format q3_k --stats stats.gguf\n"
                 "lowp quantize embedded -o best.gguf --format q3_k --recipe gptq --calibration embedded-calibration --calibration-windows 8\n"
                 "lowp quantize embedded -o none.gguf --format q2_k --dry-run\n"
-                "lowp quantize embedded -o best.gguf --size 4.5bpw --candidates q3_k,q4_k,q5_k,q6_k --windows 1\n",
+                "lowp quantize embedded -o size.gguf --size 4.9bpw --stats stats.gguf --candidates q4_k,q5_k --sensitivity-windows 1 "
+                "--sensitivity-context 64 --sensitivity-rounds 0\n",
     .options = {options_table},
     .options_size = sizeof defaults,
     .defaults = &defaults,

@@ -47,30 +47,71 @@ const lp_packing *cli_packing_of(const lp_format *format)
     return NULL;
 }
 
-/* The byte layout that stores what a format text means ("u4:32:f16+min" is q4_1), or NULL. */
-static const lp_packing *packing_of_text(const char *text)
+/* "table(FILE):32:f16" with the file's numbers in place: "{-3,-1,0,1,3}:32:f16"; *out is freed by the caller. */
+static lp_status insert_table(const char *text, const char *option, char **out)
 {
-    lp_format *wanted;
-    if (lp_format_parse(text, &wanted)) return NULL;
-    const lp_packing *found = cli_packing_of(wanted);
-    lp_format_free(wanted);
-    return found;
+    const char *begin = strstr(text, "table("), *end = begin ? strchr(begin, ')') : NULL;
+    if (!end) {
+        *out = cli_copy(text);
+        return LP_OK;
+    }
+    char path[1024], *numbers = NULL;
+    size_t n_path = (size_t)(end - begin) - 6, n = 0;
+    if (n_path == 0 || n_path >= sizeof path)
+        return cli_fail(LP_USAGE, "for example: table(levels.txt):32:f16", "%s: '%.200s': no file is named", option, text);
+    memcpy(path, begin + 6, n_path);
+    path[n_path] = 0;
+    lp_status status = lp_text_read(path, &numbers, &n);
+    if (status) return status;
+    if (n > 4096) n = 4096; /* more than any table has; the parser says what is wrong */
+    char *at = *out = cli_alloc(strlen(text) + n + 3);
+    memcpy(at, text, (size_t)(begin - text));
+    at += begin - text;
+    *at++ = '{';
+    bool gap = false;
+    for (size_t i = 0; i < n; i++) { /* numbers apart by spaces, commas or lines */
+        bool separator = strchr(" ,;\t\r\n", numbers[i]) != NULL;
+        if (!separator && gap && at[-1] != '{') *at++ = ',';
+        if (!separator) *at++ = numbers[i];
+        gap = separator;
+    }
+    *at++ = '}';
+    memcpy(at, end + 1, strlen(end + 1) + 1);
+    free(numbers);
+    return LP_OK;
+}
+
+static lp_status writable_format(const char *text, const char *option, const lp_packing **packing)
+{
+    const lp_packing *p = lp_packing_by_name(text);
+    lp_format *format = NULL;
+    lp_status parsed = p ? LP_OK : lp_format_parse(text, &format);
+    if (format) p = cli_packing_of(format); /* "u4:32:f16+min" is q4_1 */
+    lp_status status = LP_OK;
+    if (format && !p) status = lp_packing_create(format, &p); /* planes of our own */
+    lp_format_free(format);
+    *packing = p;
+    if (p && p->can_encode) return LP_OK;
+    char advice[1024], question[80] = "", why[512] = "unknown format";
+    list_writable(advice, sizeof advice);
+    if (p) snprintf(why, sizeof why, "this format cannot be written to a GGUF file");
+    else if (status || (parsed && strchr(text, ':'))) snprintf(why, sizeof why, "%s", lp_error());
+    const char *near = p || parsed == LP_OK ? NULL : nearest_writable(text);
+    if (near && !strchr(text, ':')) snprintf(question, sizeof question, "; did you mean %s?", near);
+    *packing = NULL;
+    lp_packing_free(p);
+    return cli_fail(LP_USAGE, advice, "%s: '%.200s': %s%s", option, text, why, question);
 }
 
 lp_status cli_writable_format(const char *text, const char *option, const lp_packing **packing)
 {
-    const lp_packing *p = lp_packing_by_name(text);
-    if (!p) p = packing_of_text(text);
-    *packing = p;
-    if (p && p->can_encode) return LP_OK;
-    char advice[1024];
-    list_writable(advice, sizeof advice);
-    const char *near = p ? NULL : nearest_writable(text);
-    char question[80] = "";
-    if (near) snprintf(question, sizeof question, "; did you mean %s?", near);
-    const lp_format_row *row = lp_format_row_find(text);
-    const char *what = p || row ? "this format cannot be written to a GGUF file" : "unknown format";
-    return cli_fail(LP_USAGE, advice, "%s: '%.200s': %s%s", option, text, what, question);
+    char *whole;
+    *packing = NULL;
+    lp_status status = insert_table(text, option, &whole);
+    if (status) return status;
+    status = writable_format(whole, option, packing);
+    free(whole);
+    return status;
 }
 
 int64_t cli_parameters(const lp_gguf *gguf, uint64_t *n_tensor_bytes)

@@ -81,7 +81,8 @@ typedef struct lp_tensor_option {
     uint64_t n_bytes;        /* of the tensor */
     lp_swap_metrics metrics; /* everything else as the reference has it */
     double ns;               /* measured time of one token's product on this machine; 0: not measured */
-    bool measured;           /* metrics are there */
+    bool measured;           /* through the whole network; otherwise kl is an estimate from those that are */
+    bool local;              /* local_error and weight_error are measured */
 } lp_tensor_option;
 
 typedef struct lp_tensor_class {
@@ -95,7 +96,7 @@ typedef struct lp_tensor_class {
 /* The table of sensitivities, with where it comes from. */
 typedef struct lp_sensitivity {
     char model_sha256[65], text_sha256[65], stats_sha256[65]; /* stats: "" if none were used */
-    char recipe[64];
+    char recipe[512];
     int64_t n_context, n_windows, n_predictions;
     lp_tensor_class *class_list; /* [n_classes] tensors that a choice can be made for, in directory order */
     int64_t n_classes;
@@ -115,9 +116,13 @@ typedef struct lp_allocate_options {
     const char *const *formats;  /* [n_formats] candidates; NULL: all that are worth trying at this size */
     int n_formats;
     lp_quantize_options quantize; /* search, statistics, rules (a tensor with a rule has no choice), pool */
+    const char *sensitivity_recipe; /* candidates are made by this instead of quantize.recipe, which is slow perhaps; NULL: the same.
+                                  * What is measured is then of these candidates, not of the file to come */
     lp_sensitivity_options sensitivity;
     const char *scratch;         /* a path beside which candidates are written for the time of the call */
     const char *table;           /* sensitivities are read from and added to this file; NULL: none */
+    int n_anchors;               /* options of each tensor that are measured through the network, spread over their sizes; the
+                                  * others follow from the error of the layer's own output; 0: all are measured */
     int n_rounds;                /* most corrections around the solution; -1: until none helps */
 } lp_allocate_options;
 
@@ -139,7 +144,9 @@ typedef struct lp_allocation {
     int *choice;               /* [n_classes] option of each class */
     lp_tensor_rule *rules;     /* [n_rules] the same as rules for lp_quantize, the caller's own first */
     int n_rules;
-    const lp_packing *base;    /* format of most weights */
+    const lp_packing *base;    /* of the tensors that no rule names */
+    const lp_packing **packings; /* [n_packings] of our own, which the rules point to */
+    int n_packings;
     uint64_t n_bytes;          /* of the file that these rules give */
     double objective, lower_bound, relaxation; /* of the problem that was solved last: KL in nats per token */
     bool optimal;
@@ -162,6 +169,12 @@ typedef struct lp_allocation {
  * text says how large that is); a table of another model or text. */
 LP_API lp_status lp_allocate(const lp_model *model, const char *text, size_t n_text, const lp_allocate_options *options,
                              const lp_progress *progress, lp_allocation *result);
+
+/* One HTML page that needs nothing else: bits of every tensor, the curve of size and loss, bytes and errors. model and file:
+ * their names, for the title. */
+LP_API lp_status lp_allocation_write_report(const lp_allocation *allocation, const char *model, const char *file,
+                                            const char *path, bool force);
+
 LP_API void lp_allocation_free(lp_allocation *result);
 
 #ifdef __cplusplus

@@ -14,8 +14,10 @@ extern "C" {
 
 /* ---- byte layouts ------------------------------------------------------------------------------------------------ */
 
-/* A byte layout with a GGUF type id. Decoding is defined by these bytes alone; how codes were chosen is the quantizer's
- * business. */
+typedef struct lp_format lp_format;
+
+/* How the values of a tensor are stored: blocks with a GGUF type id, or the planes of a format of our own. Decoding is
+ * defined by these bytes alone; how codes were chosen is the quantizer's business. */
 typedef struct lp_packing {
     const char *name;   /* "q4_k": the name in lowp, in files and after @ in a format text */
     const char *text;   /* the format text that it stores: "u4:32:(u6:8:f16)-min(u6:8:f16)@q4_k"; "" if only its size in
@@ -27,12 +29,16 @@ typedef struct lp_packing {
     bool is_float;      /* F32, F16, BF16: values are stored one by one without a scale */
     bool can_decode;    /* lp_packing_decode works (integer types such as I8 only describe bytes) */
     bool can_encode;    /* `quantize --format name` works */
+    const lp_format *format; /* of our own: the format whose planes it is; name and text are its text, gguf_id is that of
+                         * I8, n_values 1, n_bytes 0. NULL: a row of the table of GGUF types */
 } lp_packing;
 
 LP_API const lp_packing *lp_packing_by_id(uint32_t gguf_id);  /* NULL: unknown or removed */
 LP_API const lp_packing *lp_packing_by_name(const char *name); /* "q4_k" or "q4_k@gguf"; case is ignored; NULL: unknown */
 LP_API int lp_packing_count(void);
 LP_API const lp_packing *lp_packing_at(int index); /* 0 .. count-1, in order of id */
+
+/* The three functions below are for blocks (format NULL), whose rows lie one after the other; lp_tensor_* reads both. */
 
 /* Bytes of a row of n values; 0 if n is negative, no multiple of the block, or the size exceeds PTRDIFF_MAX. */
 LP_API size_t lp_packing_row_bytes(const lp_packing *packing, int64_t n);
@@ -43,6 +49,17 @@ LP_API void lp_packing_decode(const lp_packing *packing, const void *src, int64_
 
 /* Index of the first block of n values whose scale or float value is not finite, or -1. For verify and loaders. */
 LP_API int64_t lp_packing_find_nonfinite(const lp_packing *packing, const void *src, int64_t n);
+
+/* The packing of our own for a format without '@': elements of at most 8 bits, a scale per block of a row. Its planes -
+ * codes, scales (recursively), the tensor's scale, offsets (recursively) - follow each other, each beginning at a multiple
+ * of 64 bytes; within a plane every row begins at a byte, its code i in bits [i*bits, (i+1)*bits) of a little-endian
+ * string. The format is copied. Errors: LP_UNSUPPORTED naming what cannot be stored; LP_RESOURCE. */
+LP_API lp_status lp_packing_create(const lp_format *format, const lp_packing **out);
+LP_API void lp_packing_free(const lp_packing *packing); /* NULL and rows of the table are allowed */
+LP_API bool lp_packing_equal(const lp_packing *a, const lp_packing *b); /* the same bytes mean the same values */
+
+/* Bytes of a tensor of n_rows rows of n values; false where they have no such rows, or the size exceeds PTRDIFF_MAX. */
+LP_API bool lp_packing_tensor_bytes(const lp_packing *packing, int64_t n, int64_t n_rows, uint64_t *n_bytes);
 
 /* ---- formats as data --------------------------------------------------------------------------------------------- */
 
@@ -81,8 +98,9 @@ typedef struct lp_element {
     int exponent, mantissa; /* FLOAT: field widths; POSIT: exponent is es */
     int bias;              /* FLOAT: exponent bias */
     lp_specials specials;  /* FLOAT */
-    const float *table;    /* TABLE: n_levels values by code, static */
-    const char *table_name; /* TABLE */
+    const float *table;    /* TABLE: n_levels values by code, static; NULL: written out, own_table has them */
+    const char *table_name; /* TABLE; NULL: written out */
+    float own_table[32];
     int fraction;          /* FIXED: bits after the point; negative: zeros before it */
     lp_tie tie;            /* of nearest-even rounding */
 } lp_element;
@@ -94,7 +112,6 @@ typedef enum lp_offset {
     LP_OFFSET_ZERO   /* value = scale * (element - offset) */
 } lp_offset;
 
-typedef struct lp_format lp_format;
 struct lp_format {
     lp_element element;
     int block[2];      /* values per scale along the last axis, and rows per scale (1); 0: all of the axis */
@@ -111,6 +128,7 @@ struct lp_format {
  *   element = u1..u16 i2..i16 b1..b8 t, fixed point: qI.F or iNfF uNfF (N bits, F of them after the point, F from -99 to
  *             99), [u]eXmY[ieee|fn|fnuz|none][bBIAS] f32 f16 bf16 e8m0, posits: pN.ES, powers of two: s1..s8 s2z..s8z, c2,
  *             or a table: nf4 fp4 af4 iq4nl e2m1uz ... (lp_format_row_at lists them)
+ *             or written out, 2 to 32 values by code: {-7,-3,-1,0,1,3,7}
  *   block   = values per scale along a row: "32"; rows x values: "16x16", "allx1"; "row" = 1xall; "tensor" = allxall
  *   scale   = element | "(" format ")"                                              at most three scales deep
  *   offset  = "+min" | "-min" | "+zero", then "(" format ")" unless it is the scale's (min) or the element's (zero)

@@ -71,6 +71,9 @@ LP_API lp_status lp_gguf_get_f64(const lp_gguf *gguf, const char *key, bool requ
 LP_API lp_status lp_gguf_get_bool(const lp_gguf *gguf, const char *key, bool required, bool *value);
 LP_API lp_status lp_gguf_get_string(const lp_gguf *gguf, const char *key, bool required, lp_string *value);
 
+/* general.architecture; of a file with tensors in formats of our own, where that is "lowp", lowp.base_architecture. */
+LP_API lp_status lp_gguf_get_architecture(const lp_gguf *gguf, bool required, lp_string *name);
+
 /* Element of an array key (index < n_elements); strings must be walked with lp_gguf_strings. i64 takes bools too, as 0
  * and 1. Errors name the key alone: LP_USAGE (index), LP_INPUT (type, or above 2^63 - 1). */
 LP_API lp_status lp_gguf_array_i64(const lp_gguf_key *key, uint64_t index, int64_t *value);
@@ -106,7 +109,8 @@ LP_API lp_status lp_gguf_writer_set_i32s(lp_gguf_writer *writer, const char *key
 LP_API lp_status lp_gguf_writer_set_f32s(lp_gguf_writer *writer, const char *key, const float *value, uint64_t n);
 LP_API lp_status lp_gguf_writer_set_u8s(lp_gguf_writer *writer, const char *key, const uint8_t *value, uint64_t n);
 
-/* Declares a tensor; directory order is the order of calls. dim fastest first. */
+/* Declares a tensor; directory order is the order of calls. dim fastest first. A packing of our own sets the keys that tell
+ * about it, and makes general.architecture "lowp": set the other keys before. */
 LP_API lp_status lp_gguf_writer_add_tensor(lp_gguf_writer *writer, const char *name, int n_dims, const int64_t *dim, const lp_packing *packing);
 
 /* Bytes that the finished file will have, and bytes before the tensor data. */

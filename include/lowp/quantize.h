@@ -24,7 +24,8 @@ typedef enum lp_search {
     LP_SEARCH_RTN        /* plain rounding to nearest with the scale that covers the block */
 } lp_search;
 
-/* Encodes n_rows rows of k float32 values each into dst (n_rows * lp_packing_row_bytes). importance: [k] weights >= 0
+/* Encodes n_rows rows of k float32 values each into dst (lp_packing_tensor_bytes). Formats of our own are fitted: scales
+ * and offsets by trial and least squares, in turn with the codes, so that the weighted squared error is small. importance: [k] weights >= 0
  * per column, or NULL. Errors: LP_USAGE (k no multiple of the block, packing cannot be encoded), LP_INPUT (a value is
  * not finite, or a scale would be infinite: the index is in the text). */
 LP_API lp_status lp_encode_rows(const lp_packing *packing, lp_search search, const float *src, int64_t n_rows, int64_t k,
@@ -54,6 +55,14 @@ typedef struct lp_method {
 LP_API int lp_method_count(void);
 LP_API const lp_method *lp_method_at(int index); /* 0 .. count-1 */
 LP_API const lp_method *lp_method_by_name(const char *name); /* case is ignored; NULL: unknown */
+
+/* A stage of recipes: "name(parameter=value,...)"; stages are joined by +. */
+typedef struct lp_stage {
+    const char *name;
+    const char *note; /* what it does, with its parameters and their defaults */
+} lp_stage;
+LP_API int lp_stage_count(void);
+LP_API lp_stage lp_stage_at(int index); /* 0 .. count-1, in the order in which they may stand */
 
 /* Whether a recipe is well formed, and whether it needs a calibration text. Errors: LP_USAGE. */
 LP_API lp_status lp_recipe_check(const char *recipe, bool *needs_calibration);

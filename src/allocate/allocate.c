@@ -9,18 +9,22 @@
 #include <string.h>
 
 #include "allocate/candidates.h"
+#include "allocate/cost.h"
 #include "allocate/sensitivity/harness.h"
 #include "allocate/sensitivity/table.h"
 #include "base/checked.h"
 #include "base/fail.h"
+#include "base/function.h"
 #include "base/sha256.h"
 #include "file/gguf.h"
 #include "measure/windows.h"
 #include "quantize/glob.h"
 #include "quantize/plan.h"
+#include "quantize/recipe.h"
 
 enum {
     MOST_ROUNDS = 6,
+    MOST_OPTIONS = 256, /* candidates */
     NEIGHBOURS = 2,     /* options to each side that a correction looks at */
     N_CURVE = 48,
     RULE_TEXT = 3       /* bytes of "; NAME=FORMAT" in the file's own record besides name and format */
@@ -79,6 +83,7 @@ static lp_status list_classes(allocator *a)
     for (int64_t i = 0; i < n_tensors; i++) n += has_choice(a, lp_gguf_tensor_at(gguf, i));
     if (n == 0) return lp_fail(LP_USAGE, "%s: no matrix is left to choose a format for", lp_gguf_path(gguf));
     a->most_options = a->candidates.n;
+    if (a->most_options > MOST_OPTIONS) return lp_fail(LP_USAGE, "%d candidate formats: at most %d", a->most_options, MOST_OPTIONS);
     LP_TRY(lp_sensitivity_create(n, &a->table));
     size_t cells = (size_t)n * (size_t)a->most_options;
     a->tensor = calloc(cells, sizeof *a->tensor);
@@ -140,7 +145,10 @@ static void set_provenance(allocator *a, const char *text, size_t n_text)
     hash_model(lp_model_gguf(a->model), t->model_sha256);
     hash_text(text, n_text, t->text_sha256);
     if (q->stats) strncpy(t->stats_sha256, lp_stats_sha256(q->stats), sizeof t->stats_sha256 - 1);
-    strncpy(t->recipe, q->search == LP_SEARCH_RTN ? "rtn" : "reference", sizeof t->recipe - 1);
+    lp_recipe recipe;
+    const char *text_of_recipe = a->o->sensitivity_recipe ? a->o->sensitivity_recipe : q->recipe;
+    if (text_of_recipe && lp_recipe_parse(text_of_recipe, &recipe) == LP_OK) lp_recipe_print(&recipe, t->recipe, sizeof t->recipe);
+    else strncpy(t->recipe, q->search == LP_SEARCH_RTN ? "rtn" : "reference", sizeof t->recipe - 1);
     t->n_context = lp_harness_context(a->harness);
     t->n_windows = lp_harness_windows(a->harness);
     t->n_predictions = lp_harness_predictions(a->harness);
@@ -165,49 +173,109 @@ static lp_status evaluate(allocator *a, const int *choice, lp_swap_metrics *metr
     return lp_harness_evaluate(a->harness, a->progress, metrics);
 }
 
-/* Which options of a class a pass measures. */
-typedef bool (*wanted_fn)(const allocator *a, int64_t i, int j, const void *context);
-typedef lp_status (*found_fn)(allocator *a, int64_t i, int j, const lp_swap_metrics *metrics, void *context);
+/* How a pass measures an option of a class. */
+typedef enum depth { SKIP, LOCAL, WHOLE } depth;
+typedef depth (*depth_fn)(const allocator *a, int64_t i, int j, const void *context);
+typedef lp_status (*found_fn)(allocator *a, int64_t i, int j, depth d, const lp_swap_metrics *metrics, void *context);
 
 /* One pass along the network: every wanted option alone, in the base that the harness is set to. */
-static lp_status measure(allocator *a, const char *what, wanted_fn wanted, found_fn found, void *context)
+static lp_status measure(allocator *a, const char *what, depth_fn wanted, found_fn found, void *context)
 {
     int64_t n = 0, done = 0;
     for (int64_t i = 0; i < a->table->n_classes; i++)
-        for (int j = 0; j < a->table->class_list[i].n_options; j++) n += wanted(a, i, j, context);
+        for (int j = 0; j < a->table->class_list[i].n_options; j++) n += wanted(a, i, j, context) == WHOLE;
     LP_TRY(lp_harness_begin(a->harness));
     for (int64_t k = 0; k < a->table->n_classes; k++) {
         int64_t i = a->order[k];
         const lp_tensor_class *c = &a->table->class_list[i];
-        bool started = false;
         for (int j = 0; j < c->n_options; j++) {
-            if (!wanted(a, i, j, context)) continue;
-            report(a, what, (double)done++, (double)n);
-            if (!started || (a->progress && a->progress->cancelled)) LP_TRY(lp_harness_start(a->harness, c->name, a->progress));
-            started = true;
+            depth d = wanted(a, i, j, context);
+            if (d == SKIP) continue;
+            report(a, what, (double)done, (double)n);
+            done += d == WHOLE;
             lp_swap_metrics m;
-            const lp_tensor *base = a->now[i] < 0 ? NULL : *tensor_at(a, i, a->now[i]);
-            LP_TRY(lp_harness_swap(a->harness, c->name, *tensor_at(a, i, j), base, &m));
-            LP_TRY(found(a, i, j, &m, context));
+            const lp_tensor *base = a->now[i] < 0 ? NULL : *tensor_at(a, i, a->now[i]), *option = *tensor_at(a, i, j);
+            LP_TRY(lp_harness_start(a->harness, c->name, a->progress));
+            LP_TRY((d == WHOLE ? lp_harness_swap : lp_harness_swap_local)(a->harness, c->name, option, base, &m));
+            LP_TRY(found(a, i, j, d, &m, context));
         }
     }
     return LP_OK;
 }
 
-static bool is_unmeasured(const allocator *a, int64_t i, int j, const void *context)
+/* Options in ascending order of size; equal ones in the order of the list. order: [n_options]. */
+static void sort_options(const lp_tensor_class *c, int *order)
 {
+    for (int j = 0; j < c->n_options; j++) {
+        int at = j;
+        for (; at > 0 && c->option[order[at - 1]].n_bytes > c->option[j].n_bytes; at--) order[at] = order[at - 1];
+        order[at] = j;
+    }
+}
+
+/* Anchors lie in the middles of equal parts of the options by size. */
+static bool is_anchor(const allocator *a, const lp_tensor_class *c, int j)
+{
+    int order[MOST_OPTIONS], n = c->n_options, n_anchors = a->o->n_anchors;
+    if (n_anchors < 1 || n_anchors >= n) return true;
+    sort_options(c, order);
+    for (int k = 0; k < n_anchors; k++)
+        if (order[(2 * k + 1) * n / (2 * n_anchors)] == j) return true;
+    return false;
+}
+
+static depth missing(const allocator *a, int64_t i, int j, const void *context)
+{
+    const lp_tensor_class *c = &a->table->class_list[i];
     (void)context;
-    return !a->table->class_list[i].option[j].measured;
+    if (c->n_options == 1 || c->option[j].measured) return SKIP;
+    return is_anchor(a, c, j) ? WHOLE : c->option[j].local ? SKIP : LOCAL;
 }
 
 /* What is measured is kept at once: an interrupted run goes on where it stood. */
-static lp_status keep_in_table(allocator *a, int64_t i, int j, const lp_swap_metrics *metrics, void *context)
+static lp_status keep_in_table(allocator *a, int64_t i, int j, depth d, const lp_swap_metrics *metrics, void *context)
 {
     lp_tensor_class *c = &a->table->class_list[i];
     (void)context;
     c->option[j].metrics = *metrics;
-    c->option[j].measured = true;
+    c->option[j].measured = d == WHOLE;
+    c->option[j].local = true;
     return a->o->table && j + 1 == c->n_options ? lp_sensitivity_write(a->table, a->o->table) : LP_OK;
+}
+
+/* KL of an option that was not measured through the network. For small changes it is proportional to the squared error of the
+ * layer's output; between two measured options ln KL is linear in the logarithm of that error. */
+static double estimate(const lp_tensor_class *c, int j)
+{
+    double e = c->option[j].metrics.local_error, below_e = 0, below = 0, above_e = INFINITY, above = 0;
+    if (!(e > 0)) return 0;
+    for (int k = 0; k < c->n_options; k++) {
+        const lp_swap_metrics *m = &c->option[k].metrics;
+        if (!c->option[k].measured || !(m->local_error > 0) || !(m->kl > 0)) continue;
+        if (m->local_error <= e && m->local_error > below_e) {
+            below_e = m->local_error;
+            below = m->kl;
+        }
+        if (m->local_error >= e && m->local_error < above_e) {
+            above_e = m->local_error;
+            above = m->kl;
+        }
+    }
+    if (below > 0 && above > 0 && above_e > below_e) {
+        double t = lp_log(e / below_e) / lp_log(above_e / below_e);
+        return lp_exp(lp_log(below) + t * (lp_log(above) - lp_log(below)));
+    }
+    if (below > 0) return below * (e / below_e);
+    return above > 0 ? above * (e / above_e) : 0;
+}
+
+static void estimate_others(allocator *a)
+{
+    for (int64_t i = 0; i < a->table->n_classes; i++) {
+        lp_tensor_class *c = &a->table->class_list[i];
+        for (int j = 0; j < c->n_options; j++)
+            if (!c->option[j].measured) c->option[j].metrics.kl = estimate(c, j);
+    }
 }
 
 static bool exists(const char *path)
@@ -227,7 +295,63 @@ static lp_status fill_table(allocator *a, const char *text, size_t n_text)
         lp_sensitivity_free(old);
         LP_TRY(status);
     }
-    return measure(a, "sensitivities", is_unmeasured, keep_in_table, NULL);
+    LP_TRY(measure(a, "sensitivities", missing, keep_in_table, NULL));
+    estimate_others(a);
+    return LP_OK;
+}
+
+/* ---- times --------------------------------------------------------------------------------------------------------- */
+
+/* A product of the same shape and format that was timed before. */
+static double known_time(const allocator *a, int64_t i, int j)
+{
+    const lp_tensor_class *c = &a->table->class_list[i];
+    for (int64_t k = 0; k < i; k++) {
+        const lp_tensor_class *o = &a->table->class_list[k];
+        int found = o->n_rows == c->n_rows && o->n_columns == c->n_columns ? lp_sensitivity_find_option(o, c->option[j].format) : -1;
+        if (found < 0 || !(o->option[found].ns > 0)) continue;
+        return o->option[found].ns * (double)c->n_rows / (double)lp_harness_product_rows(a->harness, o->name);
+    }
+    return 0;
+}
+
+/* Times of all options for one token. Each shape and format is timed once. */
+static lp_status fill_times(allocator *a)
+{
+    for (int64_t i = 0; i < a->table->n_classes; i++) {
+        lp_tensor_class *c = &a->table->class_list[i];
+        int64_t rows = lp_harness_product_rows(a->harness, c->name);
+        report(a, "times", (double)i, (double)a->table->n_classes);
+        for (int j = 0; j < c->n_options && rows > 0; j++) {
+            double whole = known_time(a, i, j);
+            if (!(whole > 0)) LP_TRY(lp_cost_measure(*tensor_at(a, i, j), a->o->n_bytes, a->o->quantize.pool, &whole));
+            c->option[j].ns = rows == c->n_rows ? whole : whole * (double)rows / (double)c->n_rows;
+        }
+    }
+    return LP_OK;
+}
+
+static double milliseconds_of(const allocator *a, const int *choice)
+{
+    double ns = 0;
+    for (int64_t i = 0; i < a->table->n_classes; i++) ns += a->table->class_list[i].option[choice[i]].ns;
+    return ns * 1e-6;
+}
+
+/* The fastest that the candidates allow. */
+static lp_status check_time(allocator *a)
+{
+    double least = 0;
+    for (int64_t i = 0; i < a->table->n_classes; i++) {
+        const lp_tensor_class *c = &a->table->class_list[i];
+        double fastest = INFINITY;
+        for (int j = 0; j < c->n_options; j++)
+            if (c->option[j].ns < fastest) fastest = c->option[j].ns;
+        least += ceil(fastest);
+    }
+    if (least <= floor(a->o->milliseconds * 1e6)) return LP_OK;
+    return lp_fail(LP_USAGE, "%s: %.4g ms for the products of one token are asked for; on this machine these formats take at least %.4g ms",
+                   lp_gguf_path(lp_model_gguf(a->model)), a->o->milliseconds, least * 1e-6);
 }
 
 /* ---- sizes --------------------------------------------------------------------------------------------------------- */
@@ -245,7 +369,8 @@ static void set_rules(allocator *a, const int *choice)
     const lp_quantize_options *q = &a->o->quantize;
     a->n_rules = q->n_rules;
     for (int64_t i = 0; i < a->table->n_classes; i++)
-        a->rules[a->n_rules++] = (lp_tensor_rule){a->table->class_list[i].name, (*tensor_at(a, i, choice[i]))->packing};
+        a->rules[a->n_rules++] = (lp_tensor_rule){a->table->class_list[i].name,
+                                                 lp_candidates_packing(&a->candidates, (*tensor_at(a, i, choice[i]))->packing)};
 }
 
 static lp_status file_size(allocator *a, const int *choice, uint64_t *n_bytes)
@@ -271,6 +396,16 @@ static int64_t cost_of(const allocator *a, const int *choice)
     return n;
 }
 
+/* What a format of our own takes in the metadata: the tensor's key, less the dimensions that its directory entry then lacks. */
+static int64_t key_bytes(const lp_tensor *t)
+{
+    char shape[96];
+    int n = 0;
+    if (!t->packing->format) return 0;
+    for (int d = 0; d < t->n_dims; d++) n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%" PRId64, d ? "x" : "", t->dim[d]);
+    return (int64_t)(strlen("lowp.tensor.") + strlen(t->name) + strlen(t->packing->text)) + 8 + 4 + 8 + n + 1 - 8 * (t->n_dims - 1);
+}
+
 /* The costs of classes are exact: padded bytes and the rule's text. What all files have in common is found from one of them;
  * the padding before the tensors may differ. */
 static lp_status set_costs(allocator *a, int *some_choice)
@@ -285,13 +420,23 @@ static lp_status set_costs(allocator *a, int *some_choice)
             if (!lp_align_u64(c->option[j].n_bytes, alignment, &padded)) return lp_fail(LP_RESOURCE, "%s: its size overflows", c->name);
             lp_choice *choice = &a->choice[i * a->most_options + j];
             choice->loss = c->option[j].metrics.kl;
-            choice->cost[0] = (int64_t)padded + (int64_t)(strlen(c->name) + strlen(c->option[j].format)) + RULE_TEXT;
+            choice->cost[0] = (int64_t)padded + (int64_t)(strlen(c->name) + strlen(c->option[j].format)) + RULE_TEXT +
+                              key_bytes(*tensor_at(a, i, j));
             choice->cost[1] = (int64_t)ceil(c->option[j].ns);
         }
     }
-    memset(some_choice, 0, (size_t)a->table->n_classes * sizeof *some_choice);
-    LP_TRY(file_size(a, some_choice, &n_bytes));
-    a->overhead = (int64_t)n_bytes - cost_of(a, some_choice) + (int64_t)alignment - 1;
+    /* Formats of our own make the file say so: once with such, where there are any, once without. */
+    a->overhead = 0;
+    for (int own = 0; own < 2; own++) {
+        for (int64_t i = 0; i < a->table->n_classes; i++) {
+            some_choice[i] = 0;
+            for (int j = 0; j < a->table->class_list[i].n_options; j++)
+                if (((*tensor_at(a, i, j))->packing->format != NULL) == (own != 0)) some_choice[i] = j;
+        }
+        LP_TRY(file_size(a, some_choice, &n_bytes));
+        int64_t overhead = (int64_t)n_bytes - cost_of(a, some_choice) + (int64_t)alignment - 1;
+        if (overhead > a->overhead) a->overhead = overhead;
+    }
     return LP_OK;
 }
 
@@ -363,7 +508,8 @@ static lp_status measure_singles(allocator *a, lp_allocation *r, int *best, doub
         status = evaluate(a, choice, &s->metrics);
         if (status != LP_OK) break;
         r->n_singles++;
-        bool fits = cost_of(a, choice) + a->overhead <= (int64_t)a->o->n_bytes && s->n_bytes <= a->o->n_bytes;
+        bool fits = cost_of(a, choice) + a->overhead <= (int64_t)a->o->n_bytes && s->n_bytes <= a->o->n_bytes &&
+                    (a->o->milliseconds <= 0 || milliseconds_of(a, choice) <= a->o->milliseconds);
         if (!fits || s->metrics.kl >= *kl) continue;
         *kl = s->metrics.kl;
         memcpy(best, choice, (size_t)n * sizeof *best);
@@ -401,15 +547,17 @@ static int steps_between(const lp_tensor_class *c, int at, int j)
     return n;
 }
 
-static bool is_neighbour(const allocator *a, int64_t i, int j, const void *context)
+static depth neighbour(const allocator *a, int64_t i, int j, const void *context)
 {
     const correction *x = context;
-    return j != x->choice[i] && steps_between(&a->table->class_list[i], x->choice[i], j) <= NEIGHBOURS;
+    bool near = j != x->choice[i] && steps_between(&a->table->class_list[i], x->choice[i], j) <= NEIGHBOURS;
+    return near ? WHOLE : SKIP;
 }
 
-static lp_status keep_neighbour(allocator *a, int64_t i, int j, const lp_swap_metrics *metrics, void *context)
+static lp_status keep_neighbour(allocator *a, int64_t i, int j, depth d, const lp_swap_metrics *metrics, void *context)
 {
     const correction *x = context;
+    (void)d;
     x->kl[i * a->most_options + j] = metrics->kl;
     return LP_OK;
 }
@@ -449,7 +597,7 @@ static lp_status correct(allocator *a, int *choice, lp_allocation *r)
         lp_swap_metrics m;
         for (size_t k = 0; k < cells; k++) x.kl[k] = NAN;
         for (int64_t i = 0; i < n && status == LP_OK; i++) status = set_option(a, i, choice[i]);
-        if (status == LP_OK) status = measure(a, "corrections", is_neighbour, keep_neighbour, &x);
+        if (status == LP_OK) status = measure(a, "corrections", neighbour, keep_neighbour, &x);
         if (status == LP_OK) status = solve_around(a, &x, r->joint.kl, &s);
         if (status == LP_OK) status = evaluate(a, s.choice, &m);
         bool better = status == LP_OK && m.kl < r->joint.kl;
@@ -505,6 +653,10 @@ static lp_status allocate(allocator *a, const char *text, size_t n_text, int *ch
     lp_knapsack_result s;
     LP_TRY(set_costs(a, choice));
     LP_TRY(check_budget(a, choice)); /* before hours of measuring */
+    if (a->o->milliseconds > 0) {
+        LP_TRY(fill_times(a));
+        LP_TRY(check_time(a));
+    }
     LP_TRY(fill_table(a, text, n_text));
     LP_TRY(set_costs(a, choice));
     LP_TRY(solve(a, (int64_t)a->o->n_bytes, &s));
@@ -525,6 +677,7 @@ static lp_status allocate(allocator *a, const char *text, size_t n_text, int *ch
     LP_TRY(draw_curve(a, r));
     r->predicted = predicted(a, choice);
     LP_TRY(file_size(a, choice, &r->n_bytes));
+    r->milliseconds = milliseconds_of(a, choice);
     int64_t run, whole;
     lp_harness_work(a->harness, &run, &whole);
     r->work = whole ? (double)run / (double)whole : 0;
@@ -548,7 +701,14 @@ lp_status lp_allocate(const lp_model *model, const char *text, size_t n_text, co
 {
     double start = lp_seconds();
     memset(result, 0, sizeof *result);
-    allocator a = {.model = model, .o = options, .progress = progress};
+    lp_allocate_options settled = *options;
+    allocator a = {.model = model, .o = &settled, .progress = progress};
+    lp_recipe recipe;
+    LP_TRY(lp_recipe_parse(options->quantize.recipe, &recipe));
+    if (options->quantize.recipe) settled.quantize.search = recipe.search;
+    settled.quantize.model = model;
+    settled.quantize.calibration = text;
+    settled.quantize.n_calibration = n_text;
     lp_status status = begin(&a, text, n_text);
     int64_t n = status == LP_OK ? a.table->n_classes : 0;
     int *choice = calloc((size_t)n + 1, sizeof *choice), *single = calloc((size_t)n + 1, sizeof *single);
@@ -561,6 +721,12 @@ lp_status lp_allocate(const lp_model *model, const char *text, size_t n_text, co
     result->base = a.base;
     result->seconds = lp_seconds() - start;
     lp_harness_close(a.harness);
+    result->packings = calloc((size_t)a.candidates.n + 1, sizeof *result->packings);
+    if (!result->packings && status == LP_OK) status = lp_fail_memory((size_t)a.candidates.n * 8, "formats");
+    for (int k = 0; k < a.candidates.n && result->packings; k++) {
+        result->packings[result->n_packings++] = a.candidates.list[k].packing;
+        a.candidates.list[k].packing = NULL;
+    }
     lp_candidates_free(&a.candidates);
     free(single);
     free(a.tensor);
@@ -579,5 +745,7 @@ void lp_allocation_free(lp_allocation *r)
     free(r->rules);
     free(r->singles);
     free(r->curve);
+    for (int k = 0; k < r->n_packings; k++) lp_packing_free(r->packings[k]);
+    free(r->packings);
     memset(r, 0, sizeof *r);
 }

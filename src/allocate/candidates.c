@@ -34,6 +34,14 @@ static bool has_narrow_rows(const lp_gguf *gguf)
     return false;
 }
 
+/* Whether a calibrated recipe or statistics weigh the columns. */
+static bool has_importance(const lp_allocate_options *o)
+{
+    bool calibrated = false;
+    const char *recipe = o->sensitivity_recipe ? o->sensitivity_recipe : o->quantize.recipe;
+    return o->quantize.stats || (recipe && lp_recipe_check(recipe, &calibrated) == LP_OK && calibrated);
+}
+
 /* Whether the default list holds the format for this model and budget. */
 static bool is_worth_trying(const lp_model *model, const lp_allocate_options *o, int i)
 {
@@ -41,9 +49,27 @@ static bool is_worth_trying(const lp_model *model, const lp_allocate_options *o,
     double bits = 8.0 * p->n_bytes / p->n_values;
     double budget = 8.0 * (double)o->n_bytes / (double)lp_model_get_info(model)->n_parameters;
     if (usual[i].narrow && !has_narrow_rows(lp_model_gguf(model))) return false;
-    if (lp_encode_needs_importance(p, o->quantize.search) && !o->quantize.stats) return false;
+    if (lp_encode_needs_importance(p, o->quantize.search) && !has_importance(o)) return false;
     if (!p->is_float && !lp_encode_has_search(p, o->quantize.search)) return false;
     return bits >= LEAST_BITS * budget && bits <= MOST_BITS * budget;
+}
+
+/* A GGUF type by its name, or a format of our own by its text. */
+static lp_status packing_of(const char *text, const lp_packing **out)
+{
+    lp_format *format;
+    *out = lp_packing_by_name(text);
+    if (!*out) {
+        LP_TRY(lp_format_parse(text, &format));
+        lp_status status = LP_OK;
+        if (format->packing) *out = format->packing;
+        else status = lp_packing_create(format, out);
+        lp_format_free(format);
+        LP_TRY(status);
+    }
+    if ((*out)->can_encode) return LP_OK;
+    lp_packing_free(*out);
+    return lp_fail(LP_USAGE, "%s: this format cannot be written", text);
 }
 
 static lp_status list_formats(const lp_model *model, const lp_allocate_options *o, lp_candidates *c)
@@ -54,11 +80,12 @@ static lp_status list_formats(const lp_model *model, const lp_allocate_options *
     for (int i = 0; i < room; i++) {
         if (!o->formats && !is_worth_trying(model, o, i)) continue;
         const char *name = o->formats ? o->formats[i] : usual[i].format;
-        const lp_packing *p = lp_packing_by_name(name);
-        if (!p || !p->can_encode) return lp_fail(LP_USAGE, "%s: this format cannot be written", name);
+        const lp_packing *p = NULL;
+        LP_TRY(packing_of(name, &p));
         bool twice = false;
-        for (int k = 0; k < c->n; k++) twice |= c->list[k].packing == p;
-        if (!twice) c->list[c->n++].packing = p;
+        for (int k = 0; k < c->n; k++) twice |= lp_packing_equal(c->list[k].packing, p);
+        if (twice) lp_packing_free(p);
+        else c->list[c->n++].packing = p;
     }
     return c->n ? LP_OK : lp_fail(LP_USAGE, "no format comes near %llu bytes for this model", (unsigned long long)o->n_bytes);
 }
@@ -78,11 +105,11 @@ static int add_rules_without_importance(const lp_model *model, const lp_allocate
 {
     const lp_gguf *gguf = lp_model_gguf(model);
     int n = 0;
-    if (!lp_encode_needs_importance(packing, o->quantize.search)) return 0;
+    if (!o->quantize.stats || !lp_encode_needs_importance(packing, o->quantize.search)) return 0;
     for (int64_t i = 0; i < lp_gguf_tensor_count(gguf); i++) {
         const lp_tensor *t = lp_gguf_tensor_at(gguf, i);
         int64_t n_columns;
-        if (t->n_dims < 2 || (o->quantize.stats && lp_stats_mean_square(o->quantize.stats, t->name, &n_columns))) continue;
+        if (t->n_dims < 2 || lp_stats_mean_square(o->quantize.stats, t->name, &n_columns)) continue;
         rules[n++] = (lp_tensor_rule){t->name, lp_packing_by_name("q3_k")};
     }
     return n;
@@ -101,6 +128,7 @@ static lp_status make_candidate(const lp_model *model, const lp_allocate_options
     q.rules = rules;
     q.packing = c->packing;
     q.mixture = NULL;
+    if (o->sensitivity_recipe) q.recipe = o->sensitivity_recipe;
     q.force = true;
     q.dry_run = false;
     lp_status status = lp_quantize(lp_model_gguf(model), path, &q, progress, &result);
@@ -152,9 +180,19 @@ lp_status lp_candidates_make(const lp_model *model, const lp_allocate_options *o
 
 void lp_candidates_free(lp_candidates *c)
 {
-    for (int i = 0; i < c->n; i++) lp_gguf_close(c->list[i].file);
+    for (int i = 0; i < c->n; i++) {
+        lp_gguf_close(c->list[i].file);
+        lp_packing_free(c->list[i].packing);
+    }
     free(c->list);
     memset(c, 0, sizeof *c);
+}
+
+const lp_packing *lp_candidates_packing(const lp_candidates *c, const lp_packing *packing)
+{
+    for (int i = 0; i < c->n; i++)
+        if (lp_packing_equal(c->list[i].packing, packing)) return c->list[i].packing;
+    return packing; /* a fallback: a row of the table of GGUF types */
 }
 
 int lp_candidates_base(const lp_candidates *c, uint64_t n_bytes)

@@ -39,6 +39,8 @@ struct lp_gguf {
     lp_tensor *tensor;   /* [n_tensors] */
     uint64_t n_tensors;
     char *name_bytes;    /* the tensors' names, each with its NUL */
+    const lp_packing **packing; /* [n_packings] owned: formats of our own that tensors have */
+    size_t n_packings;
     lp_names tensor_names;
 
     char warning[2][160];
@@ -77,6 +79,22 @@ const uint8_t *lp_gguf_bytes(const lp_gguf *gguf, uint64_t at, uint64_t *n);
 
 /* The pages of those bytes are not needed for now. */
 void lp_gguf_drop_bytes(const lp_gguf *gguf, const uint8_t *bytes, size_t n);
+
+/* gguf_formats.c. Tensors in formats of our own, where general.architecture says that there are some: shape and packing as
+ * their keys describe them. */
+lp_status lp_gguf_read_formats(lp_gguf *gguf);
+
+/* Whether a key belongs to such tensors: a file that is written gets its own. */
+bool lp_gguf_is_format_key(lp_string key);
+
+/* The keys of one such tensor. */
+lp_status lp_gguf_writer_set_format(lp_gguf_writer *writer, const char *name, int n_dims, const int64_t *dim,
+                                    const lp_packing *packing);
+
+lp_status lp_gguf_writer_copy_string(lp_gguf_writer *writer, const char *key, lp_string value);
+
+/* Makes general.architecture `name`, and what it was the value of the key `kept`; nothing if it is so already. */
+lp_status lp_gguf_writer_change_architecture(lp_gguf_writer *writer, const char *name, const char *kept);
 
 /* Adds a line to what lp_gguf_warning tells, if there is room. */
 void lp_gguf_warn(lp_gguf *gguf, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -4,6 +4,7 @@
 #include "base/fail.h"
 #include "base/half.h"
 #include "file/gguf.h"
+#include "format/rows.h"
 
 const char *lp_gguf_path(const lp_gguf *gguf) { return gguf->path; }
 uint32_t lp_gguf_version(const lp_gguf *gguf) { return gguf->version; }
@@ -25,8 +26,12 @@ void lp_gguf_drop_pages(const lp_gguf *gguf, const lp_tensor *tensor, int64_t fi
     if (first_row < 0) first_row = 0;
     if (last_row > n_rows) last_row = n_rows;
     if (first_row >= last_row) return;
-    size_t row = tensor->n_bytes / (size_t)n_rows;
-    lp_gguf_drop_bytes(gguf, tensor->data + row * (size_t)first_row, row * (size_t)(last_row - first_row));
+    lp_planes planes;
+    int64_t all = tensor->plane_rows ? tensor->plane_rows : n_rows;
+    if (!lp_packing_planes(tensor->packing, tensor->dim[0], all, &planes)) return;
+    lp_row first = lp_planes_row(&planes, tensor->data, tensor->first_row + first_row);
+    for (int i = 0; i < planes.n; i++)
+        lp_gguf_drop_bytes(gguf, first.plane[i], planes.row_bytes[i] * (size_t)(last_row - first_row));
 }
 
 void lp_gguf_drop_bytes(const lp_gguf *gguf, const uint8_t *bytes, size_t n)

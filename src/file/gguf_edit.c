@@ -31,9 +31,10 @@ static bool is_harmless(const lp_gguf *gguf, const char *key)
     lp_string architecture = {"", 0};
     for (size_t i = 0; i < sizeof strict / sizeof *strict; i++)
         if (strcmp(key, strict[i]) == 0) return false;
-    if (lp_gguf_get_string(gguf, "general.architecture", false, &architecture) == LP_OK && architecture.n &&
+    if (lp_gguf_get_architecture(gguf, false, &architecture) == LP_OK && architecture.n &&
         strncmp(key, architecture.data, architecture.n) == 0 && key[architecture.n] == '.')
         return false;
+    if (lp_gguf_is_format_key((lp_string){key, strlen(key)})) return false;
     if (strcmp(key, "tokenizer.chat_template") == 0) return true;
     return !key_begins(key, "tokenizer.") && !key_begins(key, "split.");
 }

@@ -262,8 +262,7 @@ bool lp_gguf_tensor_bytes(const lp_packing *packing, int n_dims, const int64_t *
     if (dim[0] % packing->n_values != 0) return false;
     *n_bytes = 0;
     if (empty) return true;
-    size_t row = lp_packing_row_bytes(packing, dim[0]);
-    return row != 0 && lp_mul_u64(row, (uint64_t)n_rows, n_bytes) && *n_bytes <= INT64_MAX;
+    return lp_packing_tensor_bytes(packing, dim[0], n_rows, n_bytes);
 }
 
 /* Types that ggml once had: 4 and 5 were Q4_2 and Q4_3, the others packed for one kernel each. */
@@ -464,6 +463,7 @@ static lp_status parse(lp_gguf *gguf)
     uint64_t data_end;
     LP_TRY(read_directory(&r, &data_end));
     LP_TRY(place_data(&r, data_end));
+    LP_TRY(lp_gguf_read_formats(gguf));
     return lp_gguf_check_intact(gguf);
 }
 
@@ -566,6 +566,8 @@ void lp_gguf_close(lp_gguf *gguf)
     free(gguf->key);
     free(gguf->tensor);
     free(gguf->name_bytes);
+    for (size_t i = 0; i < gguf->n_packings; i++) lp_packing_free(gguf->packing[i]);
+    free(gguf->packing);
     free(gguf->path);
     for (int i = 0; i < gguf->n_maps; i++) lp_map_close(&gguf->map[i]);
     free(gguf->map);

@@ -306,9 +306,27 @@ lp_status lp_gguf_writer_set_string(lp_gguf_writer *writer, const char *key, con
     return put_strings(writer, key, LP_GGUF_STRING, &string, 1);
 }
 
+lp_status lp_gguf_writer_copy_string(lp_gguf_writer *writer, const char *key, lp_string value)
+{
+    return put_strings(writer, key, LP_GGUF_STRING, &value, 1);
+}
+
 lp_status lp_gguf_writer_set_strings(lp_gguf_writer *writer, const char *key, const lp_string *value, uint64_t n)
 {
     return put_strings(writer, key, LP_GGUF_ARRAY, value, n);
+}
+
+lp_status lp_gguf_writer_change_architecture(lp_gguf_writer *writer, const char *name, const char *kept)
+{
+    static const char key[] = "general.architecture";
+    int64_t index = lp_names_find(&writer->keys, text_of(key));
+    if (index >= 0) {
+        const entry *e = &writer->entries[index];
+        lp_string old = {(const char *)e->value + 12, e->n_value - 12}; /* behind type and length */
+        if (lp_read_u32(e->value) != LP_GGUF_STRING || (old.n == strlen(name) && memcmp(old.data, name, old.n) == 0)) return LP_OK;
+        LP_TRY(put_strings(writer, kept, LP_GGUF_STRING, &old, 1));
+    }
+    return lp_gguf_writer_set_string(writer, key, name);
 }
 
 /* ---- tensors ----------------------------------------------------------------------------------------------------- */
@@ -332,6 +350,11 @@ lp_status lp_gguf_writer_add_tensor(lp_gguf_writer *writer, const char *name, in
         return lp_fail(LP_USAGE, "%s: rows of %lld values do not fit blocks of %d, or the size overflows", item,
                        (long long)dim[0], packing->n_values);
     if (lp_names_find(&writer->names, view) >= 0) return lp_fail(LP_USAGE, "%s: duplicate tensor name", item);
+    if (packing->format) { /* in the directory: its bytes */
+        LP_TRY(lp_gguf_writer_set_format(writer, name, n_dims, dim, packing));
+        t.n_dims = 1;
+        t.dim[0] = (int64_t)t.n_bytes;
+    }
     if (!reserve((void **)&writer->tensors, writer->n_tensors, &writer->tensor_capacity, sizeof t) ||
         !(t.name = strdup(name)))
         return lp_fail_memory(sizeof t, "a GGUF tensor");
@@ -343,6 +366,7 @@ lp_status lp_gguf_writer_add_tensor(lp_gguf_writer *writer, const char *name, in
         return status;
     }
     writer->tensors[writer->n_tensors++] = t;
+    n_dims = t.n_dims;
     writer->n_directory_bytes += 8 + view.n + 4 + 8 * (uint64_t)n_dims + 12;
     lp_align_u64(t.offset + t.n_bytes, writer->alignment, &writer->n_data_bytes);
     return LP_OK;

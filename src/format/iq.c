@@ -18,7 +18,7 @@ static const uint8_t iq3_xxs_values[16] = {132, 140, 148, 156, 164, 172, 180, 19
 static const uint8_t iq3_s_values[16] = {129, 131, 133, 135, 137, 139, 141, 143, 127, 125, 123, 121, 119, 117, 115, 113};
 static const uint8_t iq1_values[16] = {121, 129, 137, 128, 128, 128, 128, 128, 119, 127, 135, 128, 128, 128, 128, 128};
 
-#define IQ(values, unit, scale, max_abs) {4, 128, values, unit, scale, LP_OFFSET_KIND_NONE, 256, max_abs}
+#define IQ(values, unit, scale, max_abs) {4, 128, values, unit, scale, LP_OFFSET_KIND_NONE, 256, max_abs, false}
 const lp_unit_class lp_units_iq2_xxs = IQ(iq2_values, 32, LP_SCALE_F32, 43);
 const lp_unit_class lp_units_iq2_xs = IQ(iq2_values, 16, LP_SCALE_F32, 43);
 const lp_unit_class lp_units_iq2_s = IQ(iq2_values, 16, LP_SCALE_F32, 43);

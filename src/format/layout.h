@@ -7,6 +7,7 @@
 
 #include <lowp/format.h>
 
+#include "format/rows.h"
 #include "format/split.h"
 
 /* What find_nonfinite looks at in a block. */
@@ -20,6 +21,14 @@ typedef enum lp_scan_kind {
     LP_SCAN_IQ1M  /* a half spread over the top nibbles of four 16-bit words at scan_at[0] */
 } lp_scan_kind;
 
+/* How rows are read: one instance for blocks, one for planes. As the functions of rows.h. */
+typedef struct lp_packing_functions {
+    bool (*planes)(const lp_packing *packing, int64_t k, int64_t n_rows, lp_planes *out);
+    void (*decode)(const lp_packing *packing, const lp_row *row, int64_t k, int64_t first, int64_t n, float *dst);
+    int64_t (*find_nonfinite)(const lp_packing *packing, const lp_row *row, int64_t k);
+    void (*split)(const lp_packing *packing, const lp_row *row, int64_t k, int64_t first, lp_split *out);
+} lp_packing_functions;
+
 typedef struct lp_layout {
     lp_packing packing; /* first: a pointer to it is a pointer to its row */
     void (*decode)(const uint8_t *src, int64_t n_blocks, float *dst); /* NULL: not built */
@@ -27,6 +36,7 @@ typedef struct lp_layout {
     void (*split)(const uint8_t *block, lp_split *out);              /* NULL iff units is */
     lp_scan_kind scan;
     int scan_at[2];
+    const lp_packing_functions *functions;
 } lp_layout;
 
 /* decode.c */

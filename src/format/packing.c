@@ -7,14 +7,21 @@
 #include "base/half.h"
 #include "format/layout.h"
 
+static bool block_planes(const lp_packing *packing, int64_t k, int64_t n_rows, lp_planes *out);
+static void block_decode(const lp_packing *packing, const lp_row *row, int64_t k, int64_t first, int64_t n, float *dst);
+static int64_t block_find_nonfinite(const lp_packing *packing, const lp_row *row, int64_t k);
+static void block_split(const lp_packing *packing, const lp_row *row, int64_t k, int64_t first, lp_split *out);
+static const lp_packing_functions block_functions = {block_planes, block_decode, block_find_nonfinite, block_split};
+
 /* A row of the table that decodes, and one that only describes bytes. */
 #define BUILT(NAME, TEXT, ID, FILE_TYPE, VALUES, BYTES, ENCODES, SCAN, AT0, AT1)                                          \
-    {{#NAME, TEXT, ID, FILE_TYPE, VALUES, BYTES, false, true, ENCODES},                                                  \
-     lp_decode_##NAME, &lp_units_##NAME, lp_split_##NAME, LP_SCAN_##SCAN, {AT0, AT1}}
+    {{#NAME, TEXT, ID, FILE_TYPE, VALUES, BYTES, false, true, ENCODES, NULL},                                                  \
+     lp_decode_##NAME, &lp_units_##NAME, lp_split_##NAME, LP_SCAN_##SCAN, {AT0, AT1}, &block_functions}
 #define FLOATS(NAME, ID, FILE_TYPE, BYTES, SCAN)                                                                          \
-    {{#NAME, #NAME, ID, FILE_TYPE, 1, BYTES, true, true, true}, lp_decode_##NAME, NULL, NULL, LP_SCAN_##SCAN, {0, -1}}
+    {{#NAME, #NAME, ID, FILE_TYPE, 1, BYTES, true, true, true, NULL}, lp_decode_##NAME, NULL, NULL, LP_SCAN_##SCAN, {0, -1}, \
+     &block_functions}
 #define BYTES_ONLY(NAME, TEXT, ID, FILE_TYPE, VALUES, BYTES, SCAN, AT0, AT1)                                              \
-    {{NAME, TEXT, ID, FILE_TYPE, VALUES, BYTES, false, false, false}, NULL, NULL, NULL, LP_SCAN_##SCAN, {AT0, AT1}}
+    {{NAME, TEXT, ID, FILE_TYPE, VALUES, BYTES, false, false, false, NULL}, NULL, NULL, NULL, LP_SCAN_##SCAN, {AT0, AT1}, &block_functions}
 
 /* In order of id. The ids 4, 5, 31-33 and 36-38 were removed from GGUF. file_type: of a file whose matrices all have
  * the type (llama.cpp's llama_ftype; the _S names of the k-quants). */
@@ -161,4 +168,76 @@ int64_t lp_packing_find_nonfinite(const lp_packing *packing, const void *src, in
     for (int64_t i = packing->is_float ? skip_finite(layout, bytes, n_blocks) : 0; i < n_blocks; i++)
         if (bad_block(layout, bytes + i * packing->n_bytes)) return i;
     return -1;
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------------------------- */
+
+static const lp_packing_functions *functions_of(const lp_packing *packing) { return ((const lp_layout *)packing)->functions; }
+
+static bool block_planes(const lp_packing *packing, int64_t k, int64_t n_rows, lp_planes *out)
+{
+    size_t row = lp_packing_row_bytes(packing, k);
+    if (k < 0 || n_rows < 0 || (row == 0 && k != 0) || !lp_mul_size(row, (size_t)n_rows, &out->n_bytes)) return false;
+    out->n = 1;
+    out->offset[0] = 0;
+    out->row_bytes[0] = row;
+    out->size[0] = out->n_bytes;
+    return out->n_bytes <= PTRDIFF_MAX;
+}
+
+static const uint8_t *block_at(const lp_packing *packing, const lp_row *row, int64_t first)
+{
+    return row->plane[0] + (size_t)(first / packing->n_values) * (size_t)packing->n_bytes;
+}
+
+static void block_decode(const lp_packing *packing, const lp_row *row, int64_t k, int64_t first, int64_t n, float *dst)
+{
+    (void)k;
+    lp_packing_decode(packing, block_at(packing, row, first), n, dst);
+}
+
+static int64_t block_find_nonfinite(const lp_packing *packing, const lp_row *row, int64_t k)
+{
+    int64_t block = lp_packing_find_nonfinite(packing, row->plane[0], k);
+    return block < 0 ? -1 : block * packing->n_values;
+}
+
+static void block_split(const lp_packing *packing, const lp_row *row, int64_t k, int64_t first, lp_split *out)
+{
+    (void)k;
+    lp_packing_split(packing, block_at(packing, row, first), out);
+}
+
+bool lp_packing_planes(const lp_packing *packing, int64_t k, int64_t n_rows, lp_planes *out)
+{
+    return functions_of(packing)->planes(packing, k, n_rows, out);
+}
+
+bool lp_packing_tensor_bytes(const lp_packing *packing, int64_t n, int64_t n_rows, uint64_t *n_bytes)
+{
+    lp_planes planes;
+    if (!lp_packing_planes(packing, n, n_rows, &planes)) return false;
+    *n_bytes = planes.n_bytes;
+    return true;
+}
+
+void lp_row_decode(const lp_packing *packing, const lp_row *row, int64_t k, int64_t first, int64_t n, float *dst)
+{
+    functions_of(packing)->decode(packing, row, k, first, n, dst);
+}
+
+int64_t lp_row_find_nonfinite(const lp_packing *packing, const lp_row *row, int64_t k)
+{
+    return functions_of(packing)->find_nonfinite(packing, row, k);
+}
+
+void lp_row_split(const lp_packing *packing, const lp_row *row, int64_t k, int64_t first, lp_split *out)
+{
+    functions_of(packing)->split(packing, row, k, first, out);
+}
+
+const lp_unit_class *lp_packing_units(const lp_packing *packing, int64_t k)
+{
+    /* A kernel's chunk is 32 columns; a row of blocks is whole chunks always. */
+    return k % 32 == 0 ? lp_packing_unit_class(packing) : NULL;
 }

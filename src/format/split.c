@@ -13,30 +13,32 @@ static const uint8_t e2m1_table[16] = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 1
 /* Short names, so that the table below stays a table. */
 #define F16 LP_SCALE_F16
 #define BF16 LP_SCALE_BF16
+#define BLOCK LP_SCALE_BLOCK
 #define SUPER LP_SCALE_SUPER
+#define SUPER4 LP_SCALE_SUPER4
 #define NO_OFFSET LP_OFFSET_KIND_NONE
 #define OFFSET_F16 LP_OFFSET_KIND_F16
 #define OFFSET_SUPER LP_OFFSET_KIND_SUPER
 
-/*                                    bits zero  table       unit  scale  offset       block  max_abs */
-const lp_unit_class lp_units_q4_0   = {4,    8,  NULL,       32,   F16,   NO_OFFSET,     32,    8};
-const lp_unit_class lp_units_q4_1   = {4,    0,  NULL,       32,   F16,   OFFSET_F16,    32,   15};
-const lp_unit_class lp_units_q5_0   = {5,   16,  NULL,       32,   F16,   NO_OFFSET,     32,   16};
-const lp_unit_class lp_units_q5_1   = {5,    0,  NULL,       32,   F16,   OFFSET_F16,    32,   31};
-const lp_unit_class lp_units_q8_0   = {8,  128,  NULL,       32,   F16,   NO_OFFSET,     32,  128};
-const lp_unit_class lp_units_q2_k   = {2,    0,  NULL,       16,   SUPER, OFFSET_SUPER, 256,    3};
-const lp_unit_class lp_units_q3_k   = {3,    4,  NULL,       16,   SUPER, NO_OFFSET,    256,    4};
-const lp_unit_class lp_units_q4_k   = {4,    0,  NULL,       32,   SUPER, OFFSET_SUPER, 256,   15};
-const lp_unit_class lp_units_q5_k   = {5,    0,  NULL,       32,   SUPER, OFFSET_SUPER, 256,   31};
-const lp_unit_class lp_units_q6_k   = {6,   32,  NULL,       16,   SUPER, NO_OFFSET,    256,   32};
-const lp_unit_class lp_units_iq4_nl = {4,  128,  iq4_table,  32,   F16,   NO_OFFSET,     32,  127};
-const lp_unit_class lp_units_iq4_xs = {4,  128,  iq4_table,  32,   SUPER, NO_OFFSET,    256,  127};
-const lp_unit_class lp_units_tq1_0  = {2,    1,  NULL,       32,   F16,   NO_OFFSET,    256,    1};
-const lp_unit_class lp_units_tq2_0  = {2,    1,  NULL,       32,   F16,   NO_OFFSET,    256,    2};
-const lp_unit_class lp_units_mxfp4  = {4,   12,  e2m1_table, 32,   BF16,  NO_OFFSET,     32,   12};
-const lp_unit_class lp_units_nvfp4  = {4,   12,  e2m1_table, 16,   BF16,  NO_OFFSET,     64,   12};
-const lp_unit_class lp_units_q1_0   = {2,    1,  NULL,       32,   F16,   NO_OFFSET,    128,    1}; /* codes 0 and 2 */
-const lp_unit_class lp_units_q2_0   = {2,    1,  NULL,       32,   F16,   NO_OFFSET,     64,    2};
+/*                                    bits zero  table       unit  scale  offset       block  max_abs row_scale */
+const lp_unit_class lp_units_q4_0   = {4,    8,  NULL,       32,   F16,   NO_OFFSET,     32,    8, false};
+const lp_unit_class lp_units_q4_1   = {4,    0,  NULL,       32,   F16,   OFFSET_F16,    32,   15, false};
+const lp_unit_class lp_units_q5_0   = {5,   16,  NULL,       32,   F16,   NO_OFFSET,     32,   16, false};
+const lp_unit_class lp_units_q5_1   = {5,    0,  NULL,       32,   F16,   OFFSET_F16,    32,   31, false};
+const lp_unit_class lp_units_q8_0   = {8,  128,  NULL,       32,   F16,   NO_OFFSET,     32,  128, false};
+const lp_unit_class lp_units_q2_k   = {2,    0,  NULL,       16,   SUPER4, OFFSET_SUPER, 256,    3, false};
+const lp_unit_class lp_units_q3_k   = {3,    4,  NULL,       16,   SUPER, NO_OFFSET,    256,    4, false};
+const lp_unit_class lp_units_q4_k   = {4,    0,  NULL,       32,   SUPER, OFFSET_SUPER, 256,   15, false};
+const lp_unit_class lp_units_q5_k   = {5,    0,  NULL,       32,   SUPER, OFFSET_SUPER, 256,   31, false};
+const lp_unit_class lp_units_q6_k   = {6,   32,  NULL,       16,   SUPER, NO_OFFSET,    256,   32, false};
+const lp_unit_class lp_units_iq4_nl = {4,  128,  iq4_table,  32,   F16,   NO_OFFSET,     32,  127, false};
+const lp_unit_class lp_units_iq4_xs = {4,  128,  iq4_table,  32,   SUPER, NO_OFFSET,    256,  127, false};
+const lp_unit_class lp_units_tq1_0  = {2,    1,  NULL,       32,   BLOCK,  NO_OFFSET,    256,    1, false};
+const lp_unit_class lp_units_tq2_0  = {2,    1,  NULL,       32,   BLOCK,  NO_OFFSET,    256,    2, false};
+const lp_unit_class lp_units_mxfp4  = {4,   12,  e2m1_table, 32,   BF16,  NO_OFFSET,     32,   12, false};
+const lp_unit_class lp_units_nvfp4  = {4,   12,  e2m1_table, 16,   BF16,  NO_OFFSET,     64,   12, false};
+const lp_unit_class lp_units_q1_0   = {2,    1,  NULL,       32,   F16,   NO_OFFSET,    128,    1, false}; /* codes 0 and 2 */
+const lp_unit_class lp_units_q2_0   = {2,    1,  NULL,       32,   F16,   NO_OFFSET,     64,    2, false};
 
 /* n bytes to 2n codes: low nibbles, then high ones. */
 static inline void nibbles(const uint8_t *qs, int n, uint8_t *restrict code)

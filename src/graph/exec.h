@@ -40,6 +40,9 @@ typedef struct lp_exec {
 /* Scratch that one thread needs for any op of the graph, sequences having up to n_context positions. */
 size_t lp_exec_scratch_bytes(const lp_graph *graph, int64_t n_context);
 
+/* Where an activation's rows lie in memory. */
+const float *lp_exec_rows(const lp_exec *exec, int32_t value);
+
 /* Runs all ops. No allocation, no lock but the pool's barrier. */
 void lp_exec_run(lp_exec *exec);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "format/rows.h"
 
 /* ---- shape rules: one row per operator ---------------------------------------------------------------------------- */
 
@@ -86,6 +87,11 @@ static bool shape_pair(const lp_graph *g, const lp_op *op, lp_shape *s)
     return a->width == b->width && a->rows == b->rows && a->repeat == b->repeat;
 }
 
+static bool shape_gated(const lp_graph *g, const lp_op *op, lp_shape *s)
+{
+    return shape_pair(g, op, s) && input(g, op, 2)->width == 1 && input(g, op, 2)->rows == s->rows && s->repeat == 0;
+}
+
 static bool shape_same(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
     const lp_value *x = input(g, op, 0);
@@ -145,6 +151,7 @@ static const struct {
     [LP_OP_ROUTE] = {"route", shape_route},
     [LP_OP_EXPERT_LINEAR] = {"expert_linear", shape_expert},
     [LP_OP_COMBINE] = {"combine", shape_combine},
+    [LP_OP_GATED_ADD] = {"gated_add", shape_gated},
     [LP_OP_SELECT] = {"select", shape_select},
 };
 _Static_assert(sizeof rule / sizeof rule[0] == LP_OP_COUNT, "one row per operator");
@@ -211,14 +218,6 @@ int32_t lp_graph_weight(lp_graph *graph, const lp_tensor *tensor)
 
 int32_t lp_graph_weight_rows(lp_graph *graph, const lp_tensor *tensor, int64_t first, int64_t n)
 {
-    size_t row_bytes = lp_packing_row_bytes(tensor->packing, tensor->dim[0]);
-    lp_tensor view = *tensor;
-    view.n_dims = 2;
-    view.dim[1] = n;
-    view.dim[2] = view.dim[3] = 1;
-    view.data += (size_t)first * row_bytes;
-    view.offset += (size_t)first * row_bytes;
-    view.n_bytes = (size_t)n * row_bytes;
     void *array = graph->view;
     lp_tensor *t = malloc(sizeof *t);
     if (!t || !grow(&array, graph->n_views, &graph->view_room, sizeof *graph->view)) {
@@ -226,7 +225,7 @@ int32_t lp_graph_weight_rows(lp_graph *graph, const lp_tensor *tensor, int64_t f
         graph->failed = true;
         return 0;
     }
-    *t = view;
+    *t = lp_tensor_rows_of(tensor, first, n);
     graph->view = array;
     graph->view[graph->n_views++] = t;
     return add_value(graph, (lp_value){.role = LP_ROLE_WEIGHT, .tensor = t, .producer = -1, .alias = -1});
@@ -292,8 +291,9 @@ lp_status lp_graph_finish(lp_graph *graph, int32_t logits)
 
 static bool wants_i8(const lp_graph *g, const lp_op *op)
 {
-    return (op->id == LP_OP_LINEAR || op->id == LP_OP_EXPERT_LINEAR) && !g->value[op->in[1]].tensor->packing->is_float &&
-           g->value[op->in[0]].storage == LP_STORAGE_F32;
+    if ((op->id != LP_OP_LINEAR && op->id != LP_OP_EXPERT_LINEAR) || g->value[op->in[0]].storage != LP_STORAGE_F32) return false;
+    const lp_tensor *w = g->value[op->in[1]].tensor;
+    return lp_packing_units(w->packing, w->dim[0]) != NULL;
 }
 
 lp_status lp_graph_lower_activations(lp_graph *graph)

@@ -16,7 +16,7 @@
  *   [header: f16 d[16], f16 dmin[16]][scales of n chunks][offsets of n chunks][codes of n chunks]
  *
  * with a scale or offset stored per unit as 16 values, one per row. What a header, a scale and an offset are is given by
- * lp_tile_scale. A tile is the sequence of its groups: one stream, at the format's own number of bits (6-bit sub-scales
+ * the class. A tile is the sequence of its groups: one stream, at the format's own number of bits (6-bit sub-scales
  * take 8). Float weights are simply [k][16 rows] in their stored type. */
 #ifndef LP_KERNEL_LAYOUT_H
 #define LP_KERNEL_LAYOUT_H
@@ -36,21 +36,19 @@ enum {
     LP_DECODE_TILES = 4
 };
 
-typedef enum lp_tile_scale {
-    LP_TILE_SCALE_F16,    /* no header; f16 per unit; offsets f16 per unit */
-    LP_TILE_SCALE_BF16,   /* no header; bf16 per unit */
-    LP_TILE_SCALE_F32,    /* no header; f32 per unit */
-    LP_TILE_SCALE_BLOCK,  /* header d: F16 units of a 256-block share one scale (TQ1_0, TQ2_0); nothing per unit */
-    LP_TILE_SCALE_SUPER,  /* header d (and dmin): int8 per unit; offsets uint8 per unit */
-    LP_TILE_SCALE_SUPER4, /* header d, dmin: one byte per unit, low nibble scale, high nibble offset (Q2_K) */
-    LP_TILE_SCALE_COUNT
-} lp_tile_scale;
-
+/* A tile keeps scales as the class has them (lp_scale_kind):
+ *
+ *   F16 BF16 F32   no header; a scale per unit; offsets per unit as their kind says
+ *   BLOCK          header d: the units of 256 values share one scale; nothing per unit
+ *   SUPER          header d (and dmin): int8 per unit; offsets uint8 per unit
+ *   SUPER4         header d, dmin: one byte per unit, low nibble scale, high nibble offset
+ *
+ * and where the class has a scale of the row, the tile ends with f32[16]. */
 typedef struct lp_tile_layout {
     int bits;                /* of a code */
     int unit;                /* 16 or 32 */
     int group_chunks;        /* 8 or 2 */
-    lp_tile_scale scale;
+    lp_scale_kind scale;
     lp_offset_kind offset;
     size_t header_bytes;     /* per group */
     size_t scale_bytes;      /* per chunk */
@@ -59,7 +57,7 @@ typedef struct lp_tile_layout {
 } lp_tile_layout;
 
 /* By value, from constants where the caller is specialised: everything folds. */
-static inline __attribute__((always_inline)) lp_tile_layout lp_tile_layout_make(int bits, int unit, lp_tile_scale scale,
+static inline __attribute__((always_inline)) lp_tile_layout lp_tile_layout_make(int bits, int unit, lp_scale_kind scale,
                                                                                 lp_offset_kind offset)
 {
     lp_tile_layout l;
@@ -68,27 +66,19 @@ static inline __attribute__((always_inline)) lp_tile_layout lp_tile_layout_make(
     l.unit = unit;
     l.scale = scale;
     l.offset = offset;
-    l.group_chunks = scale >= LP_TILE_SCALE_BLOCK ? 8 : 2;
-    l.header_bytes = scale < LP_TILE_SCALE_BLOCK ? 0 : offset == LP_OFFSET_KIND_SUPER ? 64 : 32;
-    l.scale_bytes = scale <= LP_TILE_SCALE_BF16 ? 32 * units : scale == LP_TILE_SCALE_F32 ? 64 * units
-                    : scale == LP_TILE_SCALE_BLOCK ? 0 : 16 * units;
-    l.offset_bytes = offset == LP_OFFSET_KIND_F16 ? 32 * units
-                     : offset == LP_OFFSET_KIND_SUPER && scale != LP_TILE_SCALE_SUPER4 ? 16 * units : 0;
+    l.group_chunks = scale >= LP_SCALE_BLOCK ? 8 : 2;
+    l.header_bytes = scale < LP_SCALE_BLOCK ? 0 : offset == LP_OFFSET_KIND_SUPER ? 64 : 32;
+    l.scale_bytes = scale <= LP_SCALE_BF16 ? 32 * units : scale == LP_SCALE_F32 ? 64 * units
+                    : scale == LP_SCALE_BLOCK ? 0 : 16 * units;
+    l.offset_bytes = offset == LP_OFFSET_KIND_F16 ? 32 * units : offset == LP_OFFSET_KIND_F32 ? 64 * units
+                     : offset == LP_OFFSET_KIND_SUPER && scale != LP_SCALE_SUPER4 ? 16 * units : 0;
     l.code_bytes = (size_t)bits * 64;
     return l;
 }
 
-static inline lp_tile_scale lp_tile_scale_of(const lp_unit_class *c)
-{
-    if (c->scale == LP_SCALE_BF16) return LP_TILE_SCALE_BF16;
-    if (c->scale == LP_SCALE_F32) return LP_TILE_SCALE_F32;
-    if (c->scale == LP_SCALE_F16) return c->block == 256 ? LP_TILE_SCALE_BLOCK : LP_TILE_SCALE_F16;
-    return c->code_bits == 2 && c->offset == LP_OFFSET_KIND_SUPER ? LP_TILE_SCALE_SUPER4 : LP_TILE_SCALE_SUPER;
-}
-
 static inline lp_tile_layout lp_tile_layout_of(const lp_unit_class *c)
 {
-    return lp_tile_layout_make(c->code_bits, c->unit, lp_tile_scale_of(c), c->offset);
+    return lp_tile_layout_make(c->code_bits, c->unit, c->scale, c->offset);
 }
 
 static inline __attribute__((always_inline)) size_t lp_tile_group_bytes(const lp_tile_layout *l, int64_t n_chunks)
@@ -135,6 +125,12 @@ static inline float *lp_scratch_offsets(void *scratch, int64_t cols)
 static inline int32_t *lp_scratch_sums(void *scratch, int64_t cols)
 {
     return (int32_t *)(void *)(lp_scratch_start(scratch) + lp_scratch_panel_cols(cols) * 20 + (size_t)cols * 4);
+}
+
+/* Of a tile whose class has them: f32[16]. */
+static inline const float *lp_tile_row_scales(const uint8_t *tile, size_t tile_bytes)
+{
+    return (const float *)(const void *)(tile + tile_bytes - LP_TILE_ROWS * sizeof(float));
 }
 
 /* The portable forms, of any class: n_chunks chunks from first_chunk on, and all offsets (the class must have some). */

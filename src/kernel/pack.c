@@ -3,6 +3,7 @@
 
 #include "base/half.h"
 #include "kernel/layout.h"
+#include "tensor/row.h"
 
 static int64_t min_i64(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -10,7 +11,7 @@ static size_t float_bytes(const lp_packing *packing) { return (size_t)packing->n
 
 size_t lp_weight_tile_bytes(const lp_packing *packing, int64_t cols)
 {
-    const lp_unit_class *units = lp_packing_unit_class(packing);
+    const lp_unit_class *units = lp_packing_units(packing, cols);
     size_t n;
     if (!units) {
         n = (size_t)cols * LP_TILE_ROWS * float_bytes(packing);
@@ -20,7 +21,8 @@ size_t lp_weight_tile_bytes(const lp_packing *packing, int64_t cols)
         n = (size_t)(chunks / l.group_chunks) * lp_tile_group_bytes(&l, l.group_chunks);
         if (chunks % l.group_chunks) n += lp_tile_group_bytes(&l, chunks % l.group_chunks);
     }
-    return (n + 63) & ~(size_t)63;
+    n = (n + 63) & ~(size_t)63;
+    return units && units->row_scale ? n + LP_TILE_ROWS * sizeof(float) : n;
 }
 
 size_t lp_linear_scratch_bytes(int64_t cols)
@@ -110,22 +112,23 @@ static void put_scales(uint8_t *tile, const chunk_place *p, const lp_tile_layout
     for (int u = 0; u < n; u++) {
         uint8_t *scale = tile + p->scale, *offset = tile + p->offset;
         switch (l->scale) {
-        case LP_TILE_SCALE_F16: case LP_TILE_SCALE_BF16:
+        case LP_SCALE_F16: case LP_SCALE_BF16:
             put_u16(scale + 32 * u + 2 * row, s->scale16[first + u]);
             break;
-        case LP_TILE_SCALE_F32:
+        case LP_SCALE_F32:
             memcpy(scale + 64 * u + 4 * row, &s->scale32[first + u], 4);
             break;
-        case LP_TILE_SCALE_SUPER:
+        case LP_SCALE_SUPER:
             scale[16 * u + row] = (uint8_t)s->sub[first + u];
             break;
-        case LP_TILE_SCALE_SUPER4:
+        case LP_SCALE_SUPER4:
             scale[16 * u + row] = (uint8_t)((s->sub[first + u] & 15) | s->sub_offset[first + u] << 4);
             break;
         default: /* BLOCK: in the header */
             break;
         }
         if (l->offset == LP_OFFSET_KIND_F16) put_u16(offset + 32 * u + 2 * row, s->offset16[first + u]);
+        if (l->offset == LP_OFFSET_KIND_F32) memcpy(offset + 64 * u + 4 * row, &s->offset32[first + u], 4);
         if (l->offset_bytes && l->offset == LP_OFFSET_KIND_SUPER) offset[16 * u + row] = s->sub_offset[first + u];
     }
 }
@@ -134,11 +137,11 @@ static float scale_of(const uint8_t *tile, const chunk_place *p, const lp_tile_l
 {
     const uint8_t *scale = tile + p->scale, *header = tile + p->header + 2 * row;
     switch (l->scale) {
-    case LP_TILE_SCALE_F16: return lp_f16_to_f32(lp_read_u16(scale + 32 * u + 2 * row));
-    case LP_TILE_SCALE_BF16: return lp_bf16_to_f32(lp_read_u16(scale + 32 * u + 2 * row));
-    case LP_TILE_SCALE_F32: return lp_f32_from_bits(lp_read_u32(scale + 64 * u + 4 * row));
-    case LP_TILE_SCALE_BLOCK: return lp_f16_to_f32(lp_read_u16(header));
-    case LP_TILE_SCALE_SUPER: return lp_f16_to_f32(lp_read_u16(header)) * (float)(int8_t)scale[16 * u + row];
+    case LP_SCALE_F16: return lp_f16_to_f32(lp_read_u16(scale + 32 * u + 2 * row));
+    case LP_SCALE_BF16: return lp_bf16_to_f32(lp_read_u16(scale + 32 * u + 2 * row));
+    case LP_SCALE_F32: return lp_f32_from_bits(lp_read_u32(scale + 64 * u + 4 * row));
+    case LP_SCALE_BLOCK: return lp_f16_to_f32(lp_read_u16(header));
+    case LP_SCALE_SUPER: return lp_f16_to_f32(lp_read_u16(header)) * (float)(int8_t)scale[16 * u + row];
     default: return lp_f16_to_f32(lp_read_u16(header)) * (float)(scale[16 * u + row] & 15);
     }
 }
@@ -146,7 +149,8 @@ static float scale_of(const uint8_t *tile, const chunk_place *p, const lp_tile_l
 static float offset_of(const uint8_t *tile, const chunk_place *p, const lp_tile_layout *l, int u, int row)
 {
     if (l->offset == LP_OFFSET_KIND_F16) return lp_f16_to_f32(lp_read_u16(tile + p->offset + 32 * u + 2 * row));
-    uint8_t m = l->scale == LP_TILE_SCALE_SUPER4 ? (uint8_t)(tile[p->scale + (size_t)(16 * u + row)] >> 4)
+    if (l->offset == LP_OFFSET_KIND_F32) return lp_f32_from_bits(lp_read_u32(tile + p->offset + 64 * u + 4 * row));
+    uint8_t m = l->scale == LP_SCALE_SUPER4 ? (uint8_t)(tile[p->scale + (size_t)(16 * u + row)] >> 4)
                                                  : tile[p->offset + (size_t)(16 * u + row)];
     float product = lp_f16_to_f32(lp_read_u16(tile + p->header + 32 + 2 * row)) * (float)m;
     return -product;
@@ -163,35 +167,34 @@ static void pack_float_row(const uint8_t *src, int64_t cols, size_t size, int ro
         for (int64_t k = 0; k < cols; k++) memcpy(lane + k * LP_TILE_ROWS * 4, src + k * 4, 4);
 }
 
-static void pack_quantized_row(const lp_tensor *source, const lp_unit_class *units, const uint8_t *src, int row,
-                               uint8_t *dst)
+static void pack_quantized_row(const lp_tensor *source, const lp_unit_class *units, int64_t row, int lane, uint8_t *dst,
+                               size_t tile_bytes)
 {
     lp_tile_layout l = lp_tile_layout_of(units);
-    int64_t chunks = source->dim[0] / LP_CHUNK;
-    int per_block = units->block / LP_CHUNK;
+    lp_row planes = lp_tensor_row(source, row);
+    int64_t chunks = source->dim[0] / LP_CHUNK, per_block = units->block / LP_CHUNK;
     for (int64_t chunk = 0; chunk < chunks; chunk += per_block) {
         lp_split s;
-        lp_packing_split(source->packing, src, &s);
-        src += source->packing->n_bytes;
-        for (int i = 0; i < per_block; i++) {
+        lp_row_split(source->packing, &planes, source->dim[0], chunk * LP_CHUNK, &s);
+        for (int64_t i = 0; i < min_i64(per_block, chunks - chunk); i++) {
             chunk_place p = place_of_chunk(&l, chunk + i, chunks);
-            put_codes(dst + p.code, l.bits, row, s.code + LP_CHUNK * i);
-            put_scales(dst, &p, &l, row, &s, i * (LP_CHUNK / l.unit));
+            put_codes(dst + p.code, l.bits, lane, s.code + LP_CHUNK * i);
+            put_scales(dst, &p, &l, lane, &s, (int)i * (LP_CHUNK / l.unit));
         }
+        if (units->row_scale) memcpy(dst + tile_bytes - 4 * (size_t)(LP_TILE_ROWS - lane), &s.row_scale, 4);
     }
 }
 
 void lp_weight_pack_tile(const lp_tensor *source, int64_t tile, uint8_t *dst)
 {
-    const lp_unit_class *units = lp_packing_unit_class(source->packing);
+    const lp_unit_class *units = lp_packing_units(source->packing, source->dim[0]);
     int64_t cols = source->dim[0], first = tile * LP_TILE_ROWS;
     int n = (int)min_i64(LP_TILE_ROWS, rows_of(source) - first);
-    size_t row_bytes = lp_packing_row_bytes(source->packing, cols);
-    memset(dst, 0, lp_weight_tile_bytes(source->packing, cols));
+    size_t tile_bytes = lp_weight_tile_bytes(source->packing, cols);
+    memset(dst, 0, tile_bytes);
     for (int r = 0; r < n; r++) {
-        const uint8_t *src = source->data + (size_t)(first + r) * row_bytes;
-        if (units) pack_quantized_row(source, units, src, r, dst);
-        else pack_float_row(src, cols, float_bytes(source->packing), r, dst);
+        if (units) pack_quantized_row(source, units, first + r, r, dst, tile_bytes);
+        else pack_float_row(lp_tensor_row(source, first + r).plane[0], cols, float_bytes(source->packing), r, dst);
     }
 }
 

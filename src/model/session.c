@@ -52,10 +52,12 @@ static bool is_read_as_vector(const lp_graph *g, int32_t value)
     return false;
 }
 
-/* Whether linear layers read the weight repacked: float weights always, quantized ones unless activations are f32. */
+/* Whether linear layers read the weight repacked: float weights always, those with integer units unless activations are
+ * f32; the others are decoded as they are used. */
 static bool is_repacked(const lp_session_options *o, const lp_tensor *t)
 {
-    return t->packing->is_float || o->activations != LP_ACTIVATION_F32;
+    if (t->packing->is_float) return true;
+    return o->activations != LP_ACTIVATION_F32 && lp_packing_units(t->packing, t->dim[0]);
 }
 
 static lp_status build(const lp_model *model, const lp_session_options *o, lp_graph *graph)
@@ -132,12 +134,11 @@ static void pack_part(void *context, int thread, int n_threads)
 static lp_status check_finite(const lp_session *s, const lp_tensor *t)
 {
     int64_t rows = lp_tensor_rows(t);
-    size_t row_bytes = lp_packing_row_bytes(t->packing, t->dim[0]);
     for (int64_t r = 0; r < rows; r++) {
-        int64_t block = lp_packing_find_nonfinite(t->packing, t->data + (size_t)r * row_bytes, t->dim[0]);
-        if (block < 0) continue;
-        lp_fail(LP_INPUT, "%s: tensor %s: row %lld, block %lld: not finite", lp_gguf_path(lp_model_gguf(s->model)), t->name,
-                (long long)r, (long long)block);
+        int64_t column = lp_tensor_find_nonfinite(t, r);
+        if (column < 0) continue;
+        lp_fail(LP_INPUT, "%s: tensor %s: row %lld, column %lld: not finite", lp_gguf_path(lp_model_gguf(s->model)), t->name,
+                (long long)r, (long long)column);
         return lp_hint(LP_INPUT, "`lowp verify` lists every such place");
     }
     return LP_OK;
@@ -146,7 +147,7 @@ static lp_status check_finite(const lp_session *s, const lp_tensor *t)
 lp_status lp_session_read_matrix(lp_session *s, const lp_tensor *t, lp_weight *w)
 {
     lp_aligned_free((void *)(uintptr_t)w->tiles);
-    *w = (lp_weight){.source = t, .rows = lp_tensor_rows(t), .cols = t->dim[0], .units = lp_packing_unit_class(t->packing)};
+    *w = (lp_weight){.source = t, .rows = lp_tensor_rows(t), .cols = t->dim[0], .units = lp_packing_units(t->packing, t->dim[0])};
     if (!is_repacked(&s->options, t)) return LP_OK;
     w->tile_bytes = lp_weight_tile_bytes(t->packing, t->dim[0]);
     size_t n_bytes = tiles_bytes(t);
@@ -392,21 +393,41 @@ static bool was_told(const lp_graph *g, const lp_op *op, int32_t end)
     const lp_tensor *t = g->value[op->in[1]].tensor;
     for (int32_t i = 0; i < end; i++) {
         const lp_op *other = &g->op[i];
-        if (other->id == LP_OP_LINEAR && other->in[0] == op->in[0] && g->value[other->in[1]].tensor->name == t->name) return true;
+        if (other->id == op->id && other->in[0] == op->in[0] && g->value[other->in[1]].tensor->name == t->name) return true;
     }
     return false;
+}
+
+static bool is_encoded(const lp_graph *g, const lp_op *op) { return g->value[op->in[0]].storage == LP_STORAGE_ACT_I8; }
+
+/* Rows of what an EXPERT_LINEAR reads, each to the experts that were chosen for it. */
+static void tell_experts(const lp_session *s, const lp_op *op, const float *rows, int64_t width)
+{
+    const lp_graph *g = &s->graph;
+    const float *route = lp_exec_rows(&s->exec, op->in[2]);
+    int64_t used = op->n_used, share = g->value[op->in[0]].repeat ? 1 : used;
+    const char *first = g->value[op->in[1]].tensor->name;
+    for (int64_t r = 0; r < s->exec.n_tokens * used; r++) {
+        int32_t e = (int32_t)route[r / used * 2 * used + r % used];
+        const char *name = g->value[op->in[1] + e].tensor->name;
+        bool together = op->n_experts > 1 && g->value[op->in[1] + 1].tensor->name == first;
+        s->expert_observer(s->expert_context, name, together ? e : 0, together ? op->n_experts : 1, rows + r / share * width, width);
+    }
 }
 
 /* Linear layers that read the value an op is about to read: directly, or through its int8 form. */
 static void tell_observer(void *context, const lp_graph *g, const lp_op *op, const float *rows, int64_t n, int64_t width)
 {
     const lp_session *s = context;
-    if (!s->observer || (op->id != LP_OP_ENCODE_I8 && op->id != LP_OP_LINEAR)) return;
+    bool encodes = op->id == LP_OP_ENCODE_I8;
+    if (!encodes && op->id != LP_OP_LINEAR && op->id != LP_OP_EXPERT_LINEAR) return;
     for (int32_t i = 0; i < g->n_ops; i++) {
         const lp_op *reader = &g->op[i];
-        bool reads = op->id == LP_OP_LINEAR ? reader == op : reader->id == LP_OP_LINEAR && reader->in[0] == op->out;
-        if (reads && !was_told(g, reader, i))
-            s->observer(s->observer_context, g->value[reader->in[1]].tensor->name, rows, n, width);
+        bool experts = reader->id == LP_OP_EXPERT_LINEAR;
+        if (encodes ? reader->in[0] != op->out || (!experts && reader->id != LP_OP_LINEAR) : reader != op) continue;
+        if (was_told(g, reader, i)) continue;
+        if (experts && s->expert_observer) tell_experts(s, reader, rows, width);
+        if (!experts && s->observer) s->observer(s->observer_context, g->value[reader->in[1]].tensor->name, rows, n, width);
     }
 }
 
@@ -420,7 +441,7 @@ static void tell_layer(void *context, const lp_graph *g, const lp_op *op, const 
 static void set_watchers(lp_session *s)
 {
     s->exec.watch_context = s;
-    s->exec.before = s->observer ? tell_observer : NULL;
+    s->exec.before = s->observer || s->expert_observer ? tell_observer : NULL;
     s->exec.after = s->layer_watcher ? tell_layer : NULL;
 }
 
@@ -429,6 +450,22 @@ void lp_session_observe(lp_session *session, lp_observer observer, void *context
     session->observer = observer;
     session->observer_context = context;
     set_watchers(session);
+}
+
+lp_status lp_session_observe_experts(lp_session *session, lp_expert_observer observer, void *context)
+{
+    const lp_graph *g = &session->graph;
+    for (int32_t i = 0; i < g->n_ops && observer; i++) {
+        const lp_op *op = &g->op[i];
+        if (op->id != LP_OP_EXPERT_LINEAR || !is_encoded(g, op) || g->value[op->in[2]].producer < g->value[op->in[0]].producer) continue;
+        lp_fail(LP_UNSUPPORTED, "%s: %s: its inputs cannot be told apart by expert, because the router is quantized",
+                lp_gguf_path(lp_model_gguf(session->model)), g->value[op->in[1]].tensor->name);
+        return lp_hint(LP_UNSUPPORTED, "calibrate the model before it was quantized, or with f32 activations");
+    }
+    session->expert_observer = observer;
+    session->expert_context = context;
+    set_watchers(session);
+    return LP_OK;
 }
 
 void lp_session_watch_layers(lp_session *session, lp_layer_watcher watcher, void *context)

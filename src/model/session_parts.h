@@ -24,8 +24,9 @@ struct lp_session {
     int32_t *wanted;        /* [n_batch] */
     int64_t *next;          /* [n_sequences] next position, while a batch is checked */
     lp_observer observer;
+    lp_expert_observer expert_observer;
     lp_layer_watcher layer_watcher;
-    void *observer_context, *layer_context;
+    void *observer_context, *expert_context, *layer_context;
 };
 
 /* Makes w read tensor t, repacked if this session's linear layers want it so; the tiles that it had are freed. */

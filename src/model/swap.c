@@ -20,8 +20,6 @@ lp_status lp_session_swap(lp_session *s, const char *name, const lp_tensor *repl
     if (memcmp(own->dim, replacement->dim, sizeof own->dim) != 0)
         return lp_fail(LP_USAGE, "%s: a replacement of %lld x %lld for %lld x %lld", name, (long long)replacement->dim[0],
                        (long long)replacement->dim[1], (long long)own->dim[0], (long long)own->dim[1]);
-    size_t own_row = lp_packing_row_bytes(own->packing, own->dim[0]);
-    size_t row = lp_packing_row_bytes(replacement->packing, own->dim[0]);
     for (int32_t v = 0; v < s->graph.n_values; v++) {
         lp_value *value = &s->graph.value[v];
         if (!is_part_of(value, name)) continue;
@@ -31,8 +29,8 @@ lp_status lp_session_swap(lp_session *s, const char *name, const lp_tensor *repl
         lp_tensor *now = &s->swapped[v].view;
         *now = *original;
         now->packing = replacement->packing;
-        now->data = replacement->data + (size_t)(original->data - own->data) / (own_row ? own_row : 1) * row;
-        now->n_bytes = (size_t)lp_tensor_rows(original) * row;
+        now->data = replacement->data;
+        now->n_bytes = replacement->n_bytes;
         value->tensor = replacement == own ? original : now;
         if (s->weight[v].source) LP_TRY(lp_session_read_matrix(s, value->tensor, &s->weight[v]));
     }
@@ -48,6 +46,18 @@ int32_t lp_session_reader_of(const lp_session *s, const char *name)
             if (is_part_of(&g->value[g->op[i].in[k]], name)) return i;
         }
     return -1;
+}
+
+int64_t lp_session_product_rows(const lp_session *s, const char *name)
+{
+    const lp_graph *g = &s->graph;
+    int64_t n = 0;
+    for (int32_t i = 0; i < g->n_ops; i++) {
+        const lp_op *op = &g->op[i];
+        if ((op->id != LP_OP_LINEAR && op->id != LP_OP_EXPERT_LINEAR) || !is_part_of(&g->value[op->in[1]], name)) continue;
+        n += lp_tensor_rows(g->value[op->in[1]].tensor) * (op->id == LP_OP_EXPERT_LINEAR ? op->n_used : 1);
+    }
+    return n;
 }
 
 /* A layer's keys are in the cache, which is no part of the saved state: a start between them and their attention moves back. */

@@ -47,14 +47,17 @@ typedef struct rows_job {
 static lp_status encode_some(const rows_job *j, int64_t first, int64_t last)
 {
     int64_t k = j->tensor->dim[0];
-    size_t row_bytes = lp_packing_row_bytes(j->packing, k);
+    lp_planes planes;
+    lp_packing_planes(j->packing, k, lp_tensor_rows(j->tensor), &planes); /* fits: the plan knows its size */
     float *row = malloc((size_t)k * sizeof *row * LP_LANES);
     if (!row) return lp_fail_memory((size_t)k * sizeof *row * LP_LANES, "rows");
     lp_status status = LP_OK;
     for (int64_t r = first; r < last && status == LP_OK; r += LP_LANES) {
         int64_t n = last - r < LP_LANES ? last - r : LP_LANES;
         for (int64_t i = 0; i < n; i++) lp_tensor_decode_row(j->tensor, r + i, row + i * k);
-        status = lp_encode_rows_from(j->packing, j->run->recipe->search, row, r, n, k, j->importance, j->bytes + row_bytes * (size_t)r);
+        uint8_t *plane[LP_MAX_PLANES];
+        for (int i = 0; i < planes.n; i++) plane[i] = j->bytes + planes.offset[i] + planes.row_bytes[i] * (size_t)r;
+        status = lp_encode_rows_from(j->packing, j->run->recipe->search, row, r, n, k, j->importance, &planes, plane);
     }
     free(row);
     return status;
@@ -74,6 +77,7 @@ static void encode_part(void *context, int thread, int n_threads)
 static lp_status encode_matrix(const rows_job *job)
 {
     rows_job j = *job;
+    LP_TRY(lp_encode_begin(j.packing, j.tensor, j.bytes));
     lp_pool *pool = j.run->options->pool;
     size_t n = (size_t)(pool ? lp_pool_threads(pool) : 1);
     j.status = calloc(n, sizeof *j.status);
@@ -96,8 +100,10 @@ static void decode_part(void *context, int thread, int n_threads)
     const rows_job *j = context;
     int64_t first, last, k = j->tensor->dim[0];
     lp_pool_part(lp_tensor_rows(j->tensor), thread, n_threads, &first, &last);
-    size_t row_bytes = lp_packing_row_bytes(j->packing, k);
-    for (int64_t r = first; r < last; r++) lp_packing_decode(j->packing, j->bytes + row_bytes * (size_t)r, k, j->value + r * k);
+    lp_tensor encoded = *j->tensor;
+    encoded.packing = j->packing;
+    encoded.data = j->bytes;
+    for (int64_t r = first; r < last; r++) lp_tensor_decode_row(&encoded, r, j->value + r * k);
 }
 
 /* ---- groups ------------------------------------------------------------------------------------------------------- */
@@ -182,18 +188,50 @@ static lp_status solve_group(void *context, const lp_driver_group *group, float 
     return status;
 }
 
+static lp_status check_text(const lp_quantize_options *options)
+{
+    if (options->model && options->calibration) return LP_OK;
+    lp_fail(LP_USAGE, "the recipe needs a calibration text");
+    return lp_hint(LP_USAGE, "Pass one with --calibration FILE, or --calibration embedded-calibration.");
+}
+
+static lp_driver_options driver_options(const lp_quantize_options *options)
+{
+    return (lp_driver_options){.n_context = options->calibration_context, .n_windows = options->calibration_windows, .pool = options->pool};
+}
+
+static const lp_packing *planned_packing(void *context, const lp_tensor *tensor)
+{
+    const run *r = context;
+    int64_t index = find_row(r, tensor);
+    return index < 0 || r->steps[index].copy ? NULL : r->result->rows[index].packing;
+}
+
+lp_status lp_quantize_transformed(const lp_quantize_options *options, const lp_recipe *recipe, const lp_quantize_step *steps,
+                                  const lp_quantize_result *result, const lp_progress *progress, lp_model **out)
+{
+    *out = NULL;
+    if (recipe->scale.policy == LP_SCALE_POLICY_NONE) return LP_OK;
+    LP_TRY(check_text(options));
+    run r = {.options = options, .recipe = recipe, .steps = steps, .result = (lp_quantize_result *)(uintptr_t)result};
+    lp_driver_options driver = driver_options(options);
+    lp_scale_options scale = recipe->scale;
+    scale.search = recipe->search;
+    return lp_scale_model(options->model, options->calibration, options->n_calibration, &driver, &scale, planned_packing, &r, progress, out);
+}
+
 lp_status lp_quantize_calibrated(const lp_gguf *source, const lp_quantize_options *options, const lp_recipe *recipe,
                                  const lp_quantize_step *steps, lp_quantize_result *result, const lp_progress *progress,
                                  lp_solved *solved)
 {
-    if (!options->model || !options->calibration) {
-        lp_fail(LP_USAGE, "%s: the recipe needs a calibration text", lp_gguf_path(source));
-        return lp_hint(LP_USAGE, "Pass one with --calibration FILE, or --calibration embedded-calibration.");
-    }
+    if (!recipe->measured) return LP_OK;
+    LP_TRY(check_text(options));
     run r = {source, options, recipe, steps, result, solved};
-    lp_driver_options driver = {.n_context = options->calibration_context, .n_windows = options->calibration_windows,
-                                .prefix = (lp_prefix)recipe->prefix, .cross = recipe->solve.align > 0.0, .pool = options->pool,
-                                .solve = solve_group, .context = &r};
+    lp_driver_options driver = driver_options(options);
+    driver.prefix = (lp_prefix)recipe->prefix;
+    driver.cross = recipe->solve.align > 0.0 && driver.prefix != LP_PREFIX_FLOAT;
+    driver.solve = solve_group;
+    driver.context = &r;
     lp_driver_coverage coverage;
     return lp_driver_run(options->model, options->calibration, options->n_calibration, &driver, progress, &coverage);
 }

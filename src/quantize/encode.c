@@ -4,12 +4,14 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/environment.h"
 #include "base/fail.h"
 #include "base/half.h"
 #include "quantize/encode.h"
+#include "quantize/planes.h"
 #include "quantize/search/block.h"
 #include "quantize/search/lanes.h"
 
@@ -171,6 +173,7 @@ bool lp_encode_uses_importance(const lp_packing *packing, lp_search search)
 {
     const lp_encode_format *format = lp_encode_format_find(packing->name);
     const lp_block_encoder *encoder = lp_block_encoder_find(packing->name);
+    if (packing->format) return search != LP_SEARCH_RTN;
     if (encoder) return encoder->importance != LP_IMPORTANCE_UNUSED && search != LP_SEARCH_RTN;
     if (!format || search == LP_SEARCH_RTN) return false;
     lp_weighting weighting = format->weighted.weighting;
@@ -190,11 +193,11 @@ bool lp_encode_has_search(const lp_packing *packing, lp_search search)
 }
 
 lp_status lp_encode_rows_from(const lp_packing *packing, lp_search search, const float *src, int64_t first_row, int64_t n_rows,
-                              int64_t k, const float *importance, void *dst)
+                              int64_t k, const float *importance, const lp_planes *planes, uint8_t *const plane[LP_MAX_PLANES])
 {
     const lp_encode_format *format = lp_encode_format_find(packing->name);
     const lp_block_encoder *encoder = lp_block_encoder_find(packing->name);
-    if (!packing->can_encode || (!packing->is_float && !format && !encoder))
+    if (!packing->can_encode || (!packing->is_float && !format && !encoder && !packing->format))
         return lp_fail(LP_USAGE, "%s: this format cannot be encoded", packing->name);
     if (n_rows < 0 || k < 0 || k % packing->n_values != 0)
         return lp_fail(LP_USAGE, "a row of %" PRId64 " values is no multiple of a %s block (%d)", k, packing->name, packing->n_values);
@@ -208,6 +211,8 @@ lp_status lp_encode_rows_from(const lp_packing *packing, lp_search search, const
     LP_TRY(check_values(src, first_row, n_rows, k));
     if (!lp_encode_uses_importance(packing, search)) importance = NULL;
     if (importance) LP_TRY(check_importance(importance, k));
+    if (packing->format) return lp_planes_encode(packing, search, src, first_row, n_rows, k, importance, planes, plane);
+    uint8_t *dst = plane[0];
     if (packing->is_float) return encode_floats(packing, src, first_row, n_rows, k, dst);
     if (encoder)
         return encode_singly(packing, search == LP_SEARCH_RTN ? encoder->rtn : encoder->encode, src, first_row, n_rows, k, importance, dst);
@@ -217,11 +222,49 @@ lp_status lp_encode_rows_from(const lp_packing *packing, lp_search search, const
     return encode_blocks(&g, first_row, n_rows, dst);
 }
 
+static float largest(const float *x, int64_t n, float most)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (fabsf(x[i]) > most) most = fabsf(x[i]);
+    return most;
+}
+
+lp_status lp_encode_set_tensor_scale(const lp_packing *packing, const lp_tensor *source, uint8_t *plane)
+{
+    float most = 0, *row = malloc((size_t)source->dim[0] * sizeof *row + 1);
+    if (!row) return lp_fail_memory((size_t)source->dim[0] * sizeof *row, "a row");
+    for (int64_t r = 0; r < lp_tensor_rows(source); r++) {
+        lp_tensor_decode_row(source, r, row);
+        most = largest(row, source->dim[0], most);
+    }
+    free(row);
+    return lp_planes_set_tensor_scale(packing, most, plane);
+}
+
+lp_status lp_encode_begin(const lp_packing *packing, const lp_tensor *source, uint8_t *bytes)
+{
+    lp_planes planes;
+    int index = lp_planes_tensor_scale(packing);
+    if (!packing->format) return LP_OK;
+    lp_packing_planes(packing, source->dim[0], lp_tensor_rows(source), &planes);
+    memset(bytes, 0, planes.n_bytes);
+    return index < 0 ? LP_OK : lp_encode_set_tensor_scale(packing, source, bytes + planes.offset[index]);
+}
+
 lp_status lp_encode_rows(const lp_packing *packing, lp_search search, const float *src, int64_t n_rows, int64_t k,
                          const float *importance, void *dst)
 {
+    lp_planes planes;
+    uint8_t *plane[LP_MAX_PLANES];
+    if (!lp_packing_planes(packing, k, n_rows, &planes))
+        return lp_fail(LP_USAGE, "%" PRId64 " rows of %" PRId64 " values are no whole blocks of %s (%d), or too many", n_rows, k,
+                       packing->name, packing->n_values);
+    if (packing->format) memset(dst, 0, planes.n_bytes);
+    for (int i = 0; i < planes.n; i++) plane[i] = (uint8_t *)dst + planes.offset[i];
     uint64_t before = lp_environment_enter();
-    lp_status status = lp_encode_rows_from(packing, search, src, 0, n_rows, k, importance, dst);
+    int index = lp_planes_tensor_scale(packing);
+    lp_status status = index < 0 ? LP_OK : lp_planes_set_tensor_scale(packing, largest(src, n_rows * k, 0), plane[index]);
+    if (status == LP_OK) status = lp_encode_rows_from(packing, search, src, 0, n_rows, k, importance, &planes, plane);
     lp_environment_leave(before);
     return status;
 }

@@ -114,7 +114,7 @@ static int64_t heads_per_key(const lp_gguf *source)
     lp_string architecture = {0};
     int64_t n = 0, n_key = 0;
     char key[128];
-    if (lp_gguf_get_string(source, "general.architecture", true, &architecture)) return 1;
+    if (lp_gguf_get_architecture(source, true, &architecture)) return 1;
     snprintf(key, sizeof key, "%.*s.attention.head_count", (int)architecture.n, architecture.data);
     if (lp_gguf_get_i64(source, key, true, &n)) return 1;
     snprintf(key, sizeof key, "%.*s.attention.head_count_kv", (int)architecture.n, architecture.data);

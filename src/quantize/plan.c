@@ -92,12 +92,23 @@ static lp_status check_options(const lp_gguf *source, const lp_quantize_options 
     return check_rules(source, options);
 }
 
+/* Small matrices that decide much stay as they are, as in llama.cpp: routers of experts, and norms of single heads. */
+static bool is_kept(const lp_tensor *tensor)
+{
+    static const char *const ends[] = {"ffn_gate_inp.weight", "_norm.weight"};
+    size_t n = strlen(tensor->name);
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (n >= strlen(ends[i]) && strcmp(tensor->name + n - strlen(ends[i]), ends[i]) == 0) return tensor->packing->is_float;
+    return false;
+}
+
 static const lp_packing *wanted_packing(const lp_gguf *source, const lp_quantize_options *options, const lp_tensor *tensor)
 {
     if (is_number_array(tensor->packing)) return tensor->packing;
     if (is_vector(tensor)) return lp_packing_by_name("f32");
     for (int i = 0; i < options->n_rules; i++)
         if (lp_glob_match(options->rules[i].glob, tensor->name)) return options->rules[i].packing;
+    if (is_kept(tensor)) return tensor->packing;
     return options->mixture ? lp_mixture_choose(options->mixture, source, tensor) : options->packing;
 }
 
@@ -139,12 +150,13 @@ static lp_status plan_tensor(const lp_gguf *source, const lp_quantize_options *o
                  wanted->name, wanted->n_values);
         row->fallback = fallback_text;
     }
-    step->copy = row->packing == row->source;
+    step->copy = lp_packing_equal(row->packing, row->source);
     if (!step->copy && !row->source->can_decode) {
         lp_fail(LP_UNSUPPORTED, "%s: %s: values of type %s cannot be decoded", lp_gguf_path(source), tensor->name, row->source->name);
         return lp_hint(LP_UNSUPPORTED, "Quantize from the file in F16, BF16 or F32 that it was made from.");
     }
-    row->n_bytes = (uint64_t)lp_packing_row_bytes(row->packing, tensor->dim[0]) * (uint64_t)lp_tensor_rows(tensor);
+    if (!lp_packing_tensor_bytes(row->packing, tensor->dim[0], lp_tensor_rows(tensor), &row->n_bytes))
+        return lp_fail(LP_RESOURCE, "%s: %s: its size overflows", lp_gguf_path(source), tensor->name);
     if (!step->copy) LP_TRY(find_importance(source, options, row->packing, step));
     bool calibrated = false; /* importance is measured on the way */
     LP_TRY(lp_recipe_check(options->recipe, &calibrated));

@@ -20,6 +20,8 @@
 #include "quantize/calibrated.h"
 #include "quantize/encode.h"
 #include "quantize/plan.h"
+#include "quantize/planes.h"
+#include "tensor/row.h"
 
 enum {
     CHUNK_BYTES = 512 << 10, /* of float32 rows that a thread works on at once */
@@ -37,7 +39,8 @@ typedef struct failure {
 
 typedef struct job {
     const lp_gguf *source;
-    const lp_quantize_options *options;
+    lp_quantize_options settled; /* with what the recipe says */
+    lp_model *changed;           /* the source with transforms folded in, which is then the source; NULL: none */
     const lp_progress *progress;
     lp_quantize_result *result;
     lp_gguf_writer *writer; /* owned; NULL once it is finished or aborted */
@@ -48,7 +51,8 @@ typedef struct job {
     int n_threads;
     float *values;          /* [n_threads][2][chunk values]: decoded source, decoded result */
     size_t n_values;        /* per thread and half */
-    uint8_t *out[2];        /* pieces: one is written while the other is filled */
+    uint8_t *out[2];        /* pieces of plane 0: one is written while the other is filled */
+    uint8_t *behind;        /* the other planes of the tensor at hand, written after it */
     double *sums;           /* [piece rows][2]: sum of (x - x')^2 and of x^2 */
     failure *failures;      /* [n_threads] */
 } job;
@@ -58,6 +62,7 @@ typedef struct piece {
     job *job;
     const lp_quantize_step *step;
     const lp_quantize_row *row;
+    const lp_planes *planes; /* of the tensor that is written */
     int64_t first_row, n_rows, chunk_rows;
     uint8_t *out;
     const uint8_t *pending; /* bytes of the piece before, written by the calling thread meanwhile */
@@ -91,16 +96,18 @@ static int64_t piece_rows(const job *j, int64_t k) { return chunk_rows(k) * CHUN
 
 static lp_status allocate_buffers(job *j, const lp_quantize_step *steps)
 {
-    size_t n_out = 1, n_rows = 1;
-    j->n_threads = j->options->pool ? lp_pool_threads(j->options->pool) : 1;
+    size_t n_out = 1, n_rows = 1, n_behind = 1;
+    j->n_threads = j->settled.pool ? lp_pool_threads(j->settled.pool) : 1;
     for (int64_t i = 0; i < j->result->n_rows; i++) {
         const lp_quantize_row *row = &j->result->rows[i];
         if (steps[i].copy) continue;
         int64_t k = row->dim[0], rows = piece_rows(j, k), all = lp_tensor_rows(steps[i].tensor);
         if (rows > all) rows = all;
-        size_t values = (size_t)(chunk_rows(k) * k), bytes;
-        if (!lp_mul_size(lp_packing_row_bytes(row->packing, k), (size_t)rows, &bytes))
-            return lp_fail(LP_RESOURCE, "%s: %s: a piece of %" PRId64 " rows overflows", lp_gguf_path(j->source), row->name, rows);
+        size_t values = (size_t)(chunk_rows(k) * k);
+        lp_planes planes;
+        lp_packing_planes(row->packing, k, all, &planes); /* fits: the plan knows its size */
+        size_t bytes = planes.row_bytes[0] * (size_t)rows;
+        if (planes.n_bytes - planes.size[0] > n_behind) n_behind = planes.n_bytes - planes.size[0];
         if (values > j->n_values) j->n_values = values;
         if (bytes > n_out) n_out = bytes;
         if ((size_t)rows > n_rows) n_rows = (size_t)rows;
@@ -110,9 +117,11 @@ static lp_status allocate_buffers(job *j, const lp_quantize_step *steps)
     j->values = lp_aligned_alloc(n_values);
     j->out[0] = lp_aligned_alloc(n_out);
     j->out[1] = lp_aligned_alloc(n_out);
+    j->behind = lp_aligned_alloc(n_behind);
     j->sums = lp_aligned_alloc(n_rows * 2 * sizeof(double));
     j->failures = calloc((size_t)j->n_threads, sizeof *j->failures);
-    if (!j->values || !j->out[0] || !j->out[1] || !j->sums || !j->failures) return lp_fail_memory(n_values + 2 * n_out, "rows");
+    if (!j->values || !j->out[0] || !j->out[1] || !j->behind || !j->sums || !j->failures)
+        return lp_fail_memory(n_values + 2 * n_out + n_behind, "rows");
     return LP_OK;
 }
 
@@ -121,6 +130,7 @@ static void free_buffers(job *j)
     lp_aligned_free(j->values);
     lp_aligned_free(j->out[0]);
     lp_aligned_free(j->out[1]);
+    lp_aligned_free(j->behind);
     lp_aligned_free(j->sums);
     free(j->failures);
 }
@@ -151,23 +161,32 @@ static void add_squares(const float *x, const float *y, int64_t k, double sums[2
     }
 }
 
+/* Where row `row` of the tensor goes: plane 0 of the piece, and the planes behind it. */
+static void planes_at(const piece *p, int64_t row, uint8_t *plane[LP_MAX_PLANES])
+{
+    const lp_planes *planes = p->planes;
+    plane[0] = p->out + planes->row_bytes[0] * (size_t)(row - p->first_row);
+    for (int i = 1; i < planes->n; i++)
+        plane[i] = p->job->behind + (planes->offset[i] - planes->size[0]) + planes->row_bytes[i] * (size_t)row;
+}
+
 /* Encodes rows that may belong to several matrices with importance of their own. */
-static lp_status encode_chunk(const piece *p, const float *x, int64_t first, int64_t n, uint8_t *out)
+static lp_status encode_chunk(const piece *p, const float *x, int64_t first, int64_t n)
 {
     const lp_tensor *tensor = p->step->tensor;
     int64_t k = tensor->dim[0];
-    size_t row_bytes = lp_packing_row_bytes(p->row->packing, k);
     while (n > 0) {
         int64_t part = n;
         const float *importance = p->step->importance;
+        uint8_t *plane[LP_MAX_PLANES];
         if (p->step->per_matrix) {
             int64_t matrix = first / tensor->dim[1], end = (matrix + 1) * tensor->dim[1];
             if (first + part > end) part = end - first;
             importance += matrix * k;
         }
-        LP_TRY(lp_encode_rows_from(p->row->packing, p->job->options->search, x, first, part, k, importance, out));
+        planes_at(p, first, plane);
+        LP_TRY(lp_encode_rows_from(p->row->packing, p->job->settled.search, x, first, part, k, importance, p->planes, plane));
         x += part * k;
-        out += row_bytes * (size_t)part;
         first += part;
         n -= part;
     }
@@ -179,13 +198,18 @@ static lp_status do_chunk(const piece *p, int64_t chunk, int thread)
     const job *j = p->job;
     const lp_tensor *tensor = p->step->tensor;
     int64_t k = tensor->dim[0], at = chunk * p->chunk_rows, n = p->n_rows - at < p->chunk_rows ? p->n_rows - at : p->chunk_rows;
-    size_t source_bytes = lp_packing_row_bytes(tensor->packing, k), row_bytes = lp_packing_row_bytes(p->row->packing, k);
+    int64_t first = p->first_row + at;
     float *x = j->values + (size_t)thread * 2 * j->n_values, *y = x + j->n_values;
-    uint8_t *out = p->out + row_bytes * (size_t)at;
-    lp_packing_decode(tensor->packing, tensor->data + source_bytes * (size_t)(p->first_row + at), n * k, x);
-    LP_TRY(encode_chunk(p, x, p->first_row + at, n, out));
-    lp_packing_decode(p->row->packing, out, n * k, y);
-    for (int64_t r = 0; r < n; r++) add_squares(x + r * k, y + r * k, k, j->sums + 2 * (at + r));
+    for (int64_t r = 0; r < n; r++) lp_tensor_decode_row(tensor, first + r, x + r * k);
+    LP_TRY(encode_chunk(p, x, first, n));
+    for (int64_t r = 0; r < n; r++) {
+        uint8_t *plane[LP_MAX_PLANES];
+        lp_row row;
+        planes_at(p, first + r, plane);
+        for (int i = 0; i < p->planes->n; i++) row.plane[i] = plane[i];
+        lp_row_decode(p->row->packing, &row, k, 0, k, y);
+        add_squares(x + r * k, y, k, j->sums + 2 * (at + r));
+    }
     return LP_OK;
 }
 
@@ -230,13 +254,19 @@ static lp_status convert_tensor(job *j, const lp_quantize_step *step, lp_quantiz
 {
     const lp_tensor *tensor = step->tensor;
     int64_t k = tensor->dim[0], n_rows = lp_tensor_rows(tensor), rows = piece_rows(j, k);
-    size_t row_bytes = lp_packing_row_bytes(row->packing, k), n_pending = 0;
+    size_t n_pending = 0;
+    lp_planes planes;
+    lp_packing_planes(row->packing, k, n_rows, &planes);
+    size_t row_bytes = planes.row_bytes[0], n_behind = planes.n_bytes - planes.size[0];
+    memset(j->behind, 0, n_behind);
+    int index = lp_planes_tensor_scale(row->packing); /* needs a look at all of the tensor first */
+    if (index >= 0) LP_TRY(lp_encode_set_tensor_scale(row->packing, tensor, j->behind + (planes.offset[index] - planes.size[0])));
     double error = 0.0, power = 0.0;
     int half = 0;
     for (int64_t first = 0; first < n_rows; first += rows, half ^= 1) {
-        piece p = {.job = j, .step = step, .row = row, .first_row = first, .n_rows = n_rows - first < rows ? n_rows - first : rows,
+        piece p = {.job = j, .step = step, .row = row, .planes = &planes, .first_row = first, .n_rows = n_rows - first < rows ? n_rows - first : rows,
                    .chunk_rows = chunk_rows(k), .out = j->out[half], .pending = j->out[half ^ 1], .n_pending = n_pending};
-        lp_pool_run(j->options->pool, do_piece, &p);
+        lp_pool_run(j->settled.pool, do_piece, &p);
         LP_TRY(p.write_status);
         LP_TRY(check_failures(j, row->name));
         for (int64_t r = 0; r < p.n_rows; r++) {
@@ -249,7 +279,7 @@ static lp_status convert_tensor(job *j, const lp_quantize_step *step, lp_quantiz
         if (first + rows >= n_rows) LP_TRY(lp_gguf_writer_write(j->writer, j->out[half], n_pending));
     }
     row->error = power > 0.0 ? sqrt(error / power) : 0.0;
-    return LP_OK;
+    return n_behind ? lp_gguf_writer_write(j->writer, j->behind, n_behind) : LP_OK;
 }
 
 /* A tensor whose bytes exist already. */
@@ -257,13 +287,15 @@ static lp_status write_solved(job *j, const lp_quantize_step *step, lp_quantize_
 {
     const lp_tensor *tensor = step->tensor;
     int64_t k = tensor->dim[0], n_rows = lp_tensor_rows(tensor);
-    size_t row_bytes = lp_packing_row_bytes(row->packing, k);
+    lp_tensor solved = *tensor;
+    solved.packing = row->packing;
+    solved.data = bytes;
     double error = 0.0, power = 0.0;
     for (int64_t r = 0; r < n_rows; r++) {
         float *x = j->values, *y = x + j->n_values;
         double sums[2];
         lp_tensor_decode_row(tensor, r, x);
-        lp_packing_decode(row->packing, bytes + row_bytes * (size_t)r, k, y);
+        lp_tensor_decode_row(&solved, r, y);
         add_squares(x, y, k, sums);
         error += sums[0];
         power += sums[1];
@@ -277,15 +309,11 @@ static lp_status write_solved(job *j, const lp_quantize_step *step, lp_quantize_
 static lp_status copy_tensor(job *j, const lp_quantize_step *step)
 {
     const lp_tensor *tensor = step->tensor;
-    int64_t n_rows = lp_tensor_rows(tensor);
-    if (n_rows == 0) return LP_OK;
-    size_t row_bytes = tensor->n_bytes / (size_t)n_rows;
-    int64_t rows = (int64_t)((size_t)HASH_BYTES / (row_bytes ? row_bytes : 1)) + 1;
-    for (int64_t first = 0; first < n_rows; first += rows) {
-        int64_t n = n_rows - first < rows ? n_rows - first : rows;
-        LP_TRY(lp_gguf_writer_write(j->writer, tensor->data + row_bytes * (size_t)first, row_bytes * (size_t)n));
-        drop_behind(j, tensor, first, n);
-        LP_TRY(step_progress(j, tensor->name, (double)row_bytes * (double)n));
+    for (size_t at = 0, n; at < tensor->n_bytes; at += n) {
+        n = tensor->n_bytes - at < HASH_BYTES ? tensor->n_bytes - at : HASH_BYTES;
+        LP_TRY(lp_gguf_writer_write(j->writer, tensor->data + at, n));
+        lp_gguf_drop_bytes(j->source, tensor->data + at, n);
+        LP_TRY(step_progress(j, tensor->name, (double)n));
     }
     return LP_OK;
 }
@@ -332,8 +360,11 @@ static lp_status set_keys(lp_gguf_writer *writer, const lp_gguf *source, const p
 {
     for (int64_t i = 0; i < lp_gguf_key_count(source); i++) {
         const lp_gguf_key *key = lp_gguf_key_at(source, i);
-        if (!is_stale(key)) LP_TRY(lp_gguf_writer_copy_key(writer, key));
+        if (!is_stale(key) && !lp_gguf_is_format_key(key->key)) LP_TRY(lp_gguf_writer_copy_key(writer, key));
     }
+    lp_string architecture = {0};
+    LP_TRY(lp_gguf_get_architecture(source, false, &architecture));
+    if (architecture.n) LP_TRY(lp_gguf_writer_copy_string(writer, "general.architecture", architecture));
     if (p->has_file_type) LP_TRY(lp_gguf_writer_set_u32(writer, "general.file_type", p->file_type));
     LP_TRY(lp_gguf_writer_set_u32(writer, "general.quantization_version", 2));
     LP_TRY(lp_gguf_writer_set_string(writer, "lowp.version", lp_version()));
@@ -345,48 +376,23 @@ static lp_status set_keys(lp_gguf_writer *writer, const lp_gguf *source, const p
     return LP_OK;
 }
 
-/* Bytes that set_keys and the directory will take, for a dry run: nothing may be created then. */
-static uint64_t planned_bytes(const job *j, const provenance *p)
-{
-    static const char *const number_keys[] = {"general.file_type", "general.quantization_version"};
-    int64_t alignment = LP_GGUF_ALIGNMENT;
-    uint64_t n = LP_GGUF_HEADER;
-    for (int64_t i = 0; i < lp_gguf_key_count(j->source); i++) {
-        const lp_gguf_key *key = lp_gguf_key_at(j->source, i);
-        bool replaced = is_stale(key);
-        for (int r = p->has_file_type ? 0 : 1; r < 2; r++)
-            replaced |= key->key.n == strlen(number_keys[r]) && !memcmp(key->key.data, number_keys[r], key->key.n);
-        if (!replaced) n += 8 + key->key.n + 4 + (key->type == LP_GGUF_ARRAY ? 12 : 0) + key->n_raw;
-        if (key->key.n == 17 && !memcmp(key->key.data, "general.alignment", 17)) memcpy(&alignment, key->raw, 4);
-    }
-    for (int r = p->has_file_type ? 0 : 1; r < 2; r++) n += 8 + strlen(number_keys[r]) + 8;
-    const struct {
-        const char *key, *value;
-    } texts[] = {{"lowp.version", lp_version()}, {"lowp.recipe", p->recipe}, {"lowp.source.sha256", p->source_sha256}};
-    for (int t = 0; t < 3; t++) n += 8 + strlen(texts[t].key) + 4 + 8 + strlen(texts[t].value);
-    if (*p->stats_sha256) n += 8 + strlen("lowp.stats.sha256") + 4 + 8 + strlen(p->stats_sha256);
-    if (*p->calibration_sha256) n += 8 + strlen("lowp.calibration.sha256") + 4 + 8 + strlen(p->calibration_sha256);
-    if (p->requantized) n += 8 + strlen("lowp.requantized") + 4 + 1;
-    for (int64_t i = 0; i < j->result->n_rows; i++) {
-        const lp_quantize_row *row = &j->result->rows[i];
-        n += 8 + strlen(row->name) + 4 + 8 * (uint64_t)row->n_dims + 12;
-    }
-    if (j->result->n_rows) lp_align_u64(n, (uint64_t)alignment, &n);
-    for (int64_t i = 0; i < j->result->n_rows; i++) lp_align_u64(n + j->result->rows[i].n_bytes, (uint64_t)alignment, &n);
-    return n;
-}
-
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
-static lp_status write_file(job *j, const lp_quantize_step *steps, const provenance *p)
+/* Keys and directory; the file's size is known then. */
+static lp_status declare(job *j, const lp_gguf *original, const provenance *p)
 {
-    lp_quantize_result *result = j->result;
-    LP_TRY(set_keys(j->writer, j->source, p));
-    for (int64_t i = 0; i < result->n_rows; i++) {
-        const lp_quantize_row *row = &result->rows[i];
+    LP_TRY(set_keys(j->writer, original, p));
+    for (int64_t i = 0; i < j->result->n_rows; i++) {
+        const lp_quantize_row *row = &j->result->rows[i];
         LP_TRY(lp_gguf_writer_add_tensor(j->writer, row->name, row->n_dims, row->dim, row->packing));
     }
-    result->n_bytes = lp_gguf_writer_size(j->writer);
+    j->result->n_bytes = lp_gguf_writer_size(j->writer);
+    return LP_OK;
+}
+
+static lp_status write_file(job *j, const lp_quantize_step *steps, const lp_gguf *original)
+{
+    lp_quantize_result *result = j->result;
     LP_TRY(lp_gguf_writer_begin_data(j->writer));
     for (int64_t i = 0; i < result->n_rows; i++) {
         lp_quantize_row *row = &result->rows[i];
@@ -394,15 +400,34 @@ static lp_status write_file(job *j, const lp_quantize_step *steps, const provena
         else if (j->solved && j->solved[i].bytes) LP_TRY(write_solved(j, &steps[i], row, j->solved[i].bytes));
         else LP_TRY(convert_tensor(j, &steps[i], row));
     }
-    LP_TRY(lp_gguf_check_intact(j->source));
+    LP_TRY(lp_gguf_check_intact(original));
     lp_gguf_writer *writer = j->writer;
     j->writer = NULL;
     return lp_gguf_writer_finish(writer, result->sha256);
 }
 
-static lp_status run(job *j, const char *path, const lp_quantize_step *steps, const lp_recipe *recipe, provenance *p)
+/* What a calibrated recipe does before the file is written: transforms, from which a changed source comes, and finished tensors. */
+static lp_status calibrate(job *j, lp_quantize_step *steps, const lp_recipe *recipe)
 {
-    const lp_quantize_options *options = j->options;
+    lp_quantize_result *result = j->result;
+    LP_TRY(lp_quantize_transformed(&j->settled, recipe, steps, result, j->progress, &j->changed));
+    if (j->changed) {
+        j->settled.model = j->changed;
+        j->source = lp_model_gguf(j->changed);
+        for (int64_t i = 0; i < result->n_rows; i++) {
+            steps[i].tensor = lp_gguf_tensor_at(j->source, i);
+            steps[i].copy = lp_packing_equal(result->rows[i].packing, steps[i].tensor->packing);
+        }
+    }
+    j->solved = calloc((size_t)result->n_rows + 1, sizeof *j->solved);
+    if (!j->solved) return lp_fail_memory((size_t)result->n_rows * sizeof *j->solved, "the plan");
+    return lp_quantize_calibrated(j->source, &j->settled, recipe, steps, result, j->progress, j->solved);
+}
+
+static lp_status run(job *j, const char *path, lp_quantize_step *steps, const lp_recipe *recipe, provenance *p)
+{
+    const lp_quantize_options *options = &j->settled;
+    const lp_gguf *original = j->source;
     p->has_file_type = options->mixture || options->packing->file_type >= 0;
     p->file_type = options->mixture ? lp_mixture_file_type(options->mixture) : (uint32_t)options->packing->file_type;
     p->requantized = j->result->requantized;
@@ -417,20 +442,17 @@ static lp_status run(job *j, const char *path, const lp_quantize_step *steps, co
     if (!p->recipe) return lp_fail_memory(64, "the recipe");
     if (options->dry_run) {
         memset(p->source_sha256, '0', 64);
-        j->result->n_bytes = planned_bytes(j, p);
-        return LP_OK;
+        LP_TRY(lp_gguf_writer_create_dry(&j->writer));
+        return declare(j, original, p);
     }
     j->total = (double)j->source->n_bytes;
     for (int64_t i = 0; i < j->result->n_rows; i++) j->total += (double)steps[i].tensor->n_bytes;
     LP_TRY(allocate_buffers(j, steps));
     LP_TRY(lp_gguf_writer_create(path, options->force, &j->writer)); /* first: a refusal should not take a second */
-    if (recipe->calibrated) {
-        j->solved = calloc((size_t)j->result->n_rows + 1, sizeof *j->solved);
-        if (!j->solved) return lp_fail_memory((size_t)j->result->n_rows * sizeof *j->solved, "the plan");
-        LP_TRY(lp_quantize_calibrated(j->source, options, recipe, steps, j->result, j->progress, j->solved));
-    }
     LP_TRY(hash_source(j, p->source_sha256));
-    return write_file(j, steps, p);
+    if (recipe->calibrated) LP_TRY(calibrate(j, steps, recipe));
+    LP_TRY(declare(j, original, p));
+    return write_file(j, steps, original);
 }
 
 static double now(void)
@@ -458,14 +480,16 @@ lp_status lp_quantize(const lp_gguf *source, const char *path, const lp_quantize
     lp_quantize_step *steps = NULL;
     provenance p = {0};
     lp_recipe recipe;
-    lp_quantize_options settled = *options;
-    job j = {.source = source, .options = &settled, .progress = progress, .result = result};
+    job j = {.source = source, .settled = *options, .progress = progress, .result = result};
     lp_status status = lp_recipe_parse(options->recipe, &recipe);
-    if (status == LP_OK && options->recipe) settled.search = recipe.search;
-    if (status == LP_OK) status = lp_quantize_plan(source, &settled, result, &steps);
+    if (status == LP_OK && options->recipe) j.settled.search = recipe.search;
+    if (status == LP_OK && options->stats && recipe.scale.policy != LP_SCALE_POLICY_NONE)
+        status = lp_fail(LP_USAGE, "%s: statistics of the model do not fit its scaled channels: use --calibration alone", lp_gguf_path(source));
+    if (status == LP_OK) status = lp_quantize_plan(source, &j.settled, result, &steps);
     if (status == LP_OK) status = run(&j, path, steps, &recipe, &p);
     lp_solved_free(j.solved, result->n_rows);
     lp_gguf_writer_abort(j.writer);
+    lp_model_close(j.changed);
     free_buffers(&j);
     free(p.recipe);
     free(steps);

@@ -6,11 +6,11 @@
 
 #include "base/fail.h"
 
-/* A run of blocks of one tensor: what one thread looks at between two looks at the clock. */
+/* A run of rows of one tensor: what one thread looks at between two looks at the clock. */
 typedef struct piece {
     int64_t tensor;
-    int64_t first, n_blocks;
-    int64_t found; /* first block that is not finite, counted from `first`, or -1 */
+    int64_t first, n_rows;
+    int64_t row, column; /* of the first place that is not finite; column -1: there is none */
 } piece;
 
 /* Pieces of PIECE_BYTES; a region of the pool goes over N_PIECES of them (64 MiB), then pages are dropped. */
@@ -20,13 +20,13 @@ typedef struct scan {
     const lp_gguf *gguf;
     piece pieces[N_PIECES];
     int64_t n_pieces;
-    int64_t tensor, block; /* where the next piece begins */
+    int64_t tensor, row;   /* where the next piece begins */
     int64_t reported;      /* last tensor with a problem, -1 */
     int64_t n_problems;
     uint64_t n_done, n_total; /* bytes */
 } scan;
 
-static int64_t blocks_of(const lp_tensor *tensor) { return lp_tensor_values(tensor) / tensor->packing->n_values; }
+static int64_t row_bytes_of(const lp_tensor *tensor) { return (int64_t)tensor->n_bytes / lp_tensor_rows(tensor); }
 
 /* Fills the list of pieces; their number is 0 at the end of the file. */
 static void next_pieces(scan *s)
@@ -34,15 +34,16 @@ static void next_pieces(scan *s)
     s->n_pieces = 0;
     while (s->n_pieces < N_PIECES && s->tensor < lp_gguf_tensor_count(s->gguf)) {
         const lp_tensor *tensor = lp_gguf_tensor_at(s->gguf, s->tensor);
-        int64_t n_left = blocks_of(tensor) - s->block, n = PIECE_BYTES / tensor->packing->n_bytes;
+        int64_t n_left = lp_tensor_rows(tensor) - s->row;
         if (n_left == 0) {
             s->tensor++;
-            s->block = 0;
+            s->row = 0;
             continue;
         }
+        int64_t n = PIECE_BYTES / (row_bytes_of(tensor) + 1) + 1;
         if (n > n_left) n = n_left;
-        s->pieces[s->n_pieces++] = (piece){s->tensor, s->block, n, -1};
-        s->block += n;
+        s->pieces[s->n_pieces++] = (piece){s->tensor, s->row, n, 0, -1};
+        s->row += n;
     }
 }
 
@@ -54,9 +55,8 @@ static void scan_part(void *context, int thread, int n_threads)
     for (int64_t i = first; i < last; i++) {
         piece *p = &s->pieces[i];
         const lp_tensor *tensor = lp_gguf_tensor_at(s->gguf, p->tensor);
-        const lp_packing *packing = tensor->packing;
-        const uint8_t *src = tensor->data + (size_t)p->first * (size_t)packing->n_bytes;
-        p->found = lp_packing_find_nonfinite(packing, src, p->n_blocks * packing->n_values);
+        for (p->row = p->first; p->row < p->first + p->n_rows; p->row++)
+            if ((p->column = lp_tensor_find_nonfinite(tensor, p->row)) >= 0) break;
     }
 }
 
@@ -65,28 +65,26 @@ static void report_pieces(scan *s, lp_problem_fn report, void *context)
 {
     for (int64_t i = 0; i < s->n_pieces; i++) {
         const piece *p = &s->pieces[i];
-        if (p->found < 0 || p->tensor == s->reported) continue;
+        if (p->column < 0 || p->tensor == s->reported) continue;
         s->reported = p->tensor;
         s->n_problems++;
         const lp_tensor *tensor = lp_gguf_tensor_at(s->gguf, p->tensor);
-        int64_t value = (p->first + p->found) * tensor->packing->n_values;
         char text[160];
         snprintf(text, sizeof text, "%s is not finite (row %lld, column %lld, type %s)",
-                 tensor->packing->n_values == 1 ? "a value" : "a scale", (long long)(value / tensor->dim[0]),
-                 (long long)(value % tensor->dim[0]), tensor->packing->name);
+                 tensor->packing->n_values == 1 ? "a value" : "a scale", (long long)p->row, (long long)p->column,
+                 tensor->packing->name);
         if (report) report(context, tensor->name, text);
     }
 }
 
-/* The rows that the pieces completed; the one that is still being read is kept. */
+/* The rows that the pieces completed. */
 static void drop_pieces(scan *s)
 {
     for (int64_t i = 0; i < s->n_pieces; i++) {
         const piece *p = &s->pieces[i];
         const lp_tensor *tensor = lp_gguf_tensor_at(s->gguf, p->tensor);
-        int64_t row_blocks = tensor->dim[0] / tensor->packing->n_values;
-        lp_gguf_drop_pages(s->gguf, tensor, p->first / row_blocks, (p->first + p->n_blocks) / row_blocks);
-        s->n_done += (uint64_t)p->n_blocks * (uint64_t)tensor->packing->n_bytes;
+        lp_gguf_drop_pages(s->gguf, tensor, p->first, p->first + p->n_rows);
+        s->n_done += (uint64_t)(p->n_rows * row_bytes_of(tensor));
     }
 }
 

@@ -220,7 +220,8 @@ static float unit_scale(const lp_unit_class *units, const lp_split *split, int u
     case LP_SCALE_F16: return lp_f16_to_f32(split->scale16[u]);
     case LP_SCALE_BF16: return lp_bf16_to_f32(split->scale16[u]);
     case LP_SCALE_F32: return split->scale32[u];
-    case LP_SCALE_SUPER: return lp_f16_to_f32(split->scale16[0]) * (float)split->sub[u];
+    case LP_SCALE_BLOCK: return lp_f16_to_f32(split->scale16[0]);
+    case LP_SCALE_SUPER: case LP_SCALE_SUPER4: return lp_f16_to_f32(split->scale16[0]) * (float)split->sub[u];
     }
     return 0;
 }
@@ -230,6 +231,7 @@ static float unit_offset(const lp_unit_class *units, const lp_split *split, int 
     switch (units->offset) {
     case LP_OFFSET_KIND_NONE: return 0;
     case LP_OFFSET_KIND_F16: return lp_f16_to_f32(split->offset16[u]);
+    case LP_OFFSET_KIND_F32: return split->offset32[u];
     case LP_OFFSET_KIND_SUPER: return -(lp_f16_to_f32(split->offset16[0]) * (float)split->sub_offset[u]);
     }
     return 0;
@@ -384,7 +386,7 @@ static void a_tensor_decodes_the_row_that_is_asked_for(void **state)
     float all[6 * 64], row[64];
     uint32_t r = 99;
     for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(lcg(&r) >> 24 & 0x3f);
-    lp_tensor tensor = {"w", 3, {64, 3, 2, 1}, packing_of("q4_0"), bytes, sizeof bytes, 0};
+    lp_tensor tensor = {.name = "w", .n_dims = 3, .dim = {64, 3, 2, 1}, .packing = packing_of("q4_0"), .data = bytes, .n_bytes = sizeof bytes};
     assert_int_equal(lp_tensor_values(&tensor), 384);
     assert_int_equal(lp_tensor_rows(&tensor), 6);
     lp_packing_decode(tensor.packing, bytes, 384, all);

@@ -53,8 +53,7 @@ static void add_text(lp_sha256 *result, const char *s) { lp_sha256_add(result, s
 /* ---- files -------------------------------------------------------------------------------------------------------- */
 
 static char small[200], quantized[200], folder[200], stats_path[200], legacy[200], edited[200], text_path[200], out_path[200],
-    link_path[200], fresh_path[200], legacy_out[200], spm_path[200],
-    bert_path[200];
+    table_path[200], link_path[200], fresh_path[200], legacy_out[200], spm_path[200], bert_path[200];
 
 /* The small vocabulary has letters alone. */
 bool scenarios_edits_are_whole = true;
@@ -91,7 +90,7 @@ void scenarios_prepare(void)
         char *path;
         const char *name;
     } paths[] = {{small, "small.gguf"}, {quantized, "quantized.gguf"}, {folder, "folder"}, {stats_path, "stats.gguf"},
-                 {legacy, "stats.dat"}, {edited, "edited.gguf"}, {text_path, "text.txt"}, {out_path, "out"}, {link_path, "link.gguf"},
+                 {legacy, "stats.dat"}, {edited, "edited.gguf"}, {text_path, "text.txt"}, {out_path, "out"}, {table_path, "sensitivities.json"}, {link_path, "link.gguf"},
                  {fresh_path, SCENARIOS_FRESH}, {legacy_out, "out.dat"}, {spm_path, "spm.gguf"},
                  {bert_path, "bert.gguf"}};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) snprintf(paths[i].path, 200, "%s", test_path(paths[i].name));
@@ -205,6 +204,9 @@ static lp_status write_gguf(lp_sha256 *result)
     THEN(s, CALL(lp_gguf_writer_set_string)(w, "a.string", "text"));
     THEN(s, CALL(lp_gguf_writer_set_strings)(w, "a.strings", strings, 2));
     THEN(s, CALL(lp_gguf_writer_set_i32s)(w, "a.i32s", ints, 3));
+    static const float two_floats[2] = {0.5f, -1};
+    THEN(s, CALL(lp_gguf_writer_set_f32s)(w, "test.f32s", two_floats, 2));
+    THEN(s, CALL(lp_gguf_writer_set_u8s)(w, "test.u8s", (const uint8_t *)"abc", 3));
     THEN(s, CALL(lp_gguf_writer_add_tensor)(w, "t", 1, (int64_t[]){4}, f32));
     if (s == LP_OK) ADD_VALUE(result, CALL(lp_gguf_writer_size)(w));
     THEN(s, CALL(lp_gguf_writer_begin_data)(w));
@@ -596,6 +598,97 @@ static lp_status quantize_q4_0(lp_sha256 *result) { return quantize_with("q4_0",
 static lp_status quantize_iq4_nl(lp_sha256 *result) { return quantize_with("iq4_nl", NULL, NULL, result); }
 static lp_status quantize_mixture(lp_sha256 *result) { return quantize_with(NULL, "q4_k_m", NULL, result); }
 
+static lp_status quantize_gptq(lp_sha256 *result)
+{
+    lp_model *m;
+    lp_quantize_result r;
+    bool calibrated;
+    lp_status s = CALL(lp_recipe_check)("gptq", &calibrated);
+    THEN(s, lp_model_open(small, &m));
+    if (s != LP_OK) return s;
+    const lp_quantize_options options = {.packing = lp_packing_by_name("q4_0"), .recipe = "gptq", .model = m, .calibration = text,
+                                         .n_calibration = strlen(text), .calibration_context = 16, .calibration_windows = 2, .force = true};
+    s = lp_quantize(lp_model_gguf(m), out_path, &options, NULL, &r);
+    if (s == LP_OK) {
+        add_file(result, out_path);
+        lp_quantize_result_free(&r);
+    }
+    lp_model_close(m);
+    return s;
+}
+
+static lp_status knapsack(lp_sha256 *result)
+{
+    static const lp_choice choices[3][3] = {
+        {{9, {1}}, {4, {2}}, {1, {4}}}, {{7, {1}}, {5, {3}}, {0, {5}}}, {{8, {2}}, {3, {3}}, {2, {4}}}};
+    const lp_choice_class classes[3] = {{choices[0], 3}, {choices[1], 3}, {choices[2], 3}};
+    const lp_knapsack problem = {.class_list = classes, .n_classes = 3, .budget = {9}, .n_budgets = 1};
+    lp_knapsack_result r;
+    lp_status s = CALL(lp_knapsack_solve)(&problem, &r);
+    if (s != LP_OK) return s;
+    lp_sha256_add(result, r.choice, 3 * sizeof *r.choice);
+    ADD_VALUE(result, r.objective);
+    CALL(lp_knapsack_result_free)(&r);
+    return s;
+}
+
+static lp_status allocate(lp_sha256 *result)
+{
+    static const char *const candidates[] = {"q4_0", "q8_0"};
+    lp_model *m;
+    lp_allocation a;
+    lp_sensitivity *table = NULL;
+    lp_status s = lp_model_open(small, &m);
+    if (s != LP_OK) return s;
+    const lp_allocate_options options = {.n_bytes = lp_gguf_size(lp_model_gguf(m)) / 2,
+                                         .formats = candidates,
+                                         .n_formats = 2,
+                                         .sensitivity = {.n_context = 16, .n_windows = 1},
+                                         .scratch = out_path,
+                                         .n_rounds = 1};
+    s = CALL(lp_allocate)(m, text, strlen(text), &options, NULL, &a);
+    if (s == LP_OK) {
+        ADD_VALUE(result, a.n_bytes);
+        ADD_VALUE(result, a.joint.kl);
+        s = CALL(lp_sensitivity_write)(a.table, table_path);
+        CALL(lp_allocation_free)(&a);
+    }
+    THEN(s, CALL(lp_sensitivity_read)(table_path, &table));
+    if (s == LP_OK) add_file(result, table_path);
+    CALL(lp_sensitivity_free)(table);
+    lp_model_close(m);
+    return s;
+}
+
+static lp_status round_arrays(lp_sha256 *result)
+{
+    static const float x[8] = {0, -1.1f, 3.3f, 300, -0.07f, 500, 1e-9f, 448};
+    double wide[8];
+    float values[8];
+    uint8_t codes[8];
+    lp_format *f;
+    lp_pool *p = NULL;
+    lp_status s = lp_format_parse("e4m3", &f);
+    if (s != LP_OK) return s;
+    const lp_rounding rounding = {.mode = LP_ROUND_STOCHASTIC, .seed = 1};
+    const lp_element *e = &f->element;
+    for (int i = 0; i < 8; i++) wide[i] = (double)x[i] / 3;
+    THEN(s, lp_pool_create(2, &p));
+    THEN(s, CALL(lp_rounding_check)(e, &rounding));
+    THEN(s, CALL(lp_round_f32)(e, &rounding, x, 8, values, p));
+    THEN(s, CALL(lp_round_codes_f32)(e, &rounding, x, 8, codes, p));
+    if (s == LP_OK) lp_sha256_add(result, codes, CALL(lp_codes_bytes)(e, 8));
+    THEN(s, CALL(lp_codes_values_f32)(e, codes, 8, values, p));
+    if (s == LP_OK) lp_sha256_add(result, values, sizeof values);
+    THEN(s, CALL(lp_round_codes_f64)(e, &rounding, wide, 8, codes, p));
+    THEN(s, CALL(lp_codes_values_f64)(e, codes, 8, wide, p));
+    THEN(s, CALL(lp_round_f64)(e, &rounding, wide, 8, wide, p));
+    if (s == LP_OK) lp_sha256_add(result, wide, sizeof wide);
+    lp_pool_destroy(p);
+    lp_format_free(f);
+    return s;
+}
+
 /* One block of every format that can be written: the searches have tables of their own. */
 static lp_status encode_rows(lp_sha256 *result)
 {
@@ -683,6 +776,7 @@ static lp_status formats(lp_sha256 *result)
         add_text(result, printed);
         ADD_VALUE(result, CALL(lp_format_bits)(a));
         ADD_VALUE(result, CALL(lp_element_value)(&a->element, 1));
+        ADD_VALUE(result, CALL(lp_element_imaginary)(&a->element, 1));
         THEN(s, CALL(lp_format_parse)(printed, &b));
         if (s == LP_OK && !CALL(lp_format_equal)(a, b)) s = LP_CHECK;
         CALL(lp_format_free)(a);
@@ -721,6 +815,14 @@ static lp_status pure(lp_sha256 *result)
         add_text(result, CALL(lp_mixture_base)(m)->name);
         ADD_VALUE(result, CALL(lp_mixture_file_type)(m));
     }
+    for (int i = 0; i < CALL(lp_method_count)(); i++) {
+        const lp_method *m = CALL(lp_method_at)(i);
+        if (CALL(lp_method_by_name)(m->name) != m) return LP_CHECK;
+        add_text(result, m->recipe);
+    }
+    add_text(result, CALL(lp_rounding_mode_name)(LP_ROUND_ODD));
+    add_text(result, CALL(lp_overflow_name)(LP_OVERFLOW_WRAP));
+    add_text(result, CALL(lp_subnormals_name)(LP_SUBNORMALS_FLUSH));
     add_text(result, CALL(lp_isa_name)(LP_ISA_REF));
     if (!CALL(lp_isa_available)(LP_ISA_REF)) return LP_CHECK;
     lp_status s = CALL(lp_isa_select)(CALL(lp_isa_name)(CALL(lp_isa_current)()));
@@ -778,6 +880,10 @@ const scenario scenarios[] = {
     {"quantize to q4_0 with statistics", quantize_q4_0, true, false},
     {"quantize to iq4_nl", quantize_iq4_nl, true, false},
     {"quantize to a mixture", quantize_mixture, true, false},
+    {"quantize with GPTQ", quantize_gptq, true, true},
+    {"solve a knapsack", knapsack, false, false},
+    {"choose formats by measurement", allocate, true, true},
+    {"round arrays", round_arrays, false, false},
     {"encode a row of every format", encode_rows, false, false},
     {"evaluate", evaluate, false, false},
     {"compare", compare, false, false},

@@ -110,7 +110,8 @@ void make_weight(weight_box *box, const lp_packing *packing, int64_t rows, int64
             else memcpy(data + 2 * i, &h, 2);
         }
     int64_t split = rows % 3 == 0 ? 3 : 1;
-    box->tensor = (lp_tensor){"w", 3, {cols, rows / split, split, 1}, packing, data, n, 0};
+    box->tensor = (lp_tensor){.name = "w", .n_dims = 3, .dim = {cols, rows / split, split, 1}, .packing = packing, .data = data,
+                             .n_bytes = n};
     box->weight = (lp_weight){&box->tensor, rows, cols, lp_packing_unit_class(packing), 0, NULL};
     if (!with_tiles) return;
     size_t tile_bytes = lp_weight_tile_bytes(packing, cols);

@@ -306,6 +306,8 @@ lp_status lp_harness_evaluate(lp_harness *h, const lp_progress *progress, lp_swa
 
 int32_t lp_harness_order(const lp_harness *h, const char *name) { return lp_session_start_of(h->session, name); }
 
+int64_t lp_harness_product_rows(const lp_harness *h, const char *name) { return lp_session_product_rows(h->session, name); }
+
 lp_status lp_harness_begin(lp_harness *h)
 {
     h->start = 0;
@@ -406,13 +408,13 @@ static lp_status weight_error(const lp_tensor *a, const lp_tensor *b, double *ou
     return LP_OK;
 }
 
-lp_status lp_harness_swap(lp_harness *h, const char *name, const lp_tensor *tensor, const lp_tensor *base,
-                          lp_swap_metrics *metrics)
+static lp_status swap(lp_harness *h, const char *name, const lp_tensor *tensor, const lp_tensor *base, bool whole,
+                      lp_swap_metrics *metrics)
 {
-    int32_t start = h->start;
+    memset(metrics, 0, sizeof *metrics);
     LP_TRY(lp_session_swap(h->session, name, tensor));
-    lp_status status = run_windows(h, start, score_part, NULL, NULL);
-    if (status == LP_OK) status = summarise(h, metrics);
+    lp_status status = whole ? run_windows(h, h->start, score_part, NULL, NULL) : LP_OK;
+    if (status == LP_OK && whole) status = summarise(h, metrics);
     uint64_t environment = lp_environment_enter();
     if (status == LP_OK) status = measure_output(h, metrics);
     const lp_tensor *own = lp_gguf_find_tensor(lp_model_gguf(h->model), name);
@@ -420,6 +422,18 @@ lp_status lp_harness_swap(lp_harness *h, const char *name, const lp_tensor *tens
     lp_environment_leave(environment);
     lp_status back = lp_session_swap(h->session, name, base);
     return status != LP_OK ? status : back;
+}
+
+lp_status lp_harness_swap(lp_harness *h, const char *name, const lp_tensor *tensor, const lp_tensor *base,
+                          lp_swap_metrics *metrics)
+{
+    return swap(h, name, tensor, base, true, metrics);
+}
+
+lp_status lp_harness_swap_local(lp_harness *h, const char *name, const lp_tensor *tensor, const lp_tensor *base,
+                                lp_swap_metrics *metrics)
+{
+    return swap(h, name, tensor, base, false, metrics);
 }
 
 void lp_harness_work(const lp_harness *h, int64_t *run, int64_t *whole)

@@ -113,6 +113,7 @@ lp_status lp_sensitivity_adopt(lp_sensitivity *table, const lp_sensitivity *old,
                 if (found < 0 || old->class_list[k].option[found].n_bytes != o->n_bytes) continue;
                 o->metrics = old->class_list[k].option[found].metrics;
                 o->measured = old->class_list[k].option[found].measured;
+                o->local = old->class_list[k].option[found].local;
             }
         }
     return LP_OK;
@@ -125,7 +126,8 @@ static double *metric_of(lp_swap_metrics *m, int i) { return (double *)(void *)(
 static void print_option(FILE *f, const lp_tensor_option *o, bool first)
 {
     lp_swap_metrics m = o->metrics;
-    fprintf(f, "%s{\"format\":\"%s\",\"n_bytes\":%" PRIu64, first ? "" : ",\n   ", o->format, o->n_bytes);
+    fprintf(f, "%s{\"format\":\"%s\",\"n_bytes\":%" PRIu64 ",\"measured\":%s", first ? "" : ",\n   ", o->format, o->n_bytes,
+            o->measured ? "true" : "false");
     for (int i = 0; i < N_METRICS; i++) fprintf(f, ",\"%s\":%.17g", metric_fields[i].name, *metric_of(&m, i));
     fputc('}', f);
 }
@@ -156,7 +158,7 @@ static void print_table(FILE *f, const lp_sensitivity *t)
         print_string(f, c->name);
         fputs(",\"options\":[", f);
         for (int j = 0; j < c->n_options; j++) {
-            if (!c->option[j].measured) continue;
+            if (!c->option[j].local) continue;
             print_option(f, &c->option[j], first);
             first = false;
         }
@@ -205,7 +207,11 @@ static lp_status read_option(lp_sensitivity *t, int64_t i, const lp_json *node, 
         return lp_fail(LP_INPUT, "%s: %s: option %d has no format or size", path, c->name, c->n_options);
     LP_TRY(lp_sensitivity_add_option(t, i, format, strlen(format), (uint64_t)n_bytes));
     lp_tensor_option *o = &c->option[c->n_options - 1];
-    o->measured = true;
+    const lp_json *measured = lp_json_find(node, "measured");
+    if (!measured || measured->kind != LP_JSON_BOOL)
+        return lp_fail(LP_INPUT, "%s: %s: %s: whether it was measured is not told", path, c->name, format);
+    o->measured = measured->n != 0;
+    o->local = true;
     for (int m = 0; m < N_METRICS; m++)
         if (!lp_json_real(lp_json_find(node, metric_fields[m].name), metric_of(&o->metrics, m)))
             return lp_fail(LP_INPUT, "%s: %s: %s: %s is missing", path, c->name, format, metric_fields[m].name);

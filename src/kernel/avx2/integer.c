@@ -47,25 +47,34 @@ INLINE __m256i field(__m256i plane, int from, int to, int mask)
 }
 
 /* What turns stored codes into signed ones: the centred table, or the zero. */
-INLINE __m256i load_centre(const lp_unit_class *c, shape s)
+typedef struct centring {
+    __m256i low, high; /* the zero, or the table's values of codes 0 .. 15 and, for 5 bits, 16 .. 31 */
+} centring;
+
+INLINE centring load_centre(const lp_unit_class *c, shape s)
 {
     const __m256i zero = _mm256_set1_epi8((char)c->zero);
-    return s.table ? _mm256_sub_epi8(_mm256_broadcastsi128_si256(load128(c->table)), zero) : zero;
+    centring t = {zero, zero};
+    if (s.table) t.low = _mm256_sub_epi8(_mm256_broadcastsi128_si256(load128(c->table)), zero);
+    if (s.table && s.bits == 5) t.high = _mm256_sub_epi8(_mm256_broadcastsi128_si256(load128(c->table + 16)), zero);
+    return t;
 }
 
 /* Group g (4 columns) of rows 8*half .. 8*half + 7 of the chunk at p. */
-INLINE __m256i group_code(shape s, const uint8_t *p, __m256i centre, int g, int half)
+INLINE __m256i group_code(shape s, const uint8_t *p, centring centre, int g, int half)
 {
     p += 32 * half;
-    if (s.bits == 8) return _mm256_sub_epi8(load256(p + 64 * g), centre);
+    if (s.bits == 8) return _mm256_sub_epi8(load256(p + 64 * g), centre.low);
     if (s.bits < 4) {
         __m256i c = field(load256(p + 64 * (g / 4)), 2 * (g % 4), 0, 3);
         return s.bits == 3 ? _mm256_or_si256(c, field(load256(p + 128), g, 2, 4)) : c;
     }
     __m256i c = field(load256(p + 64 * (g % 4)), g / 4 * 4, 0, 15);
-    if (s.table) return _mm256_shuffle_epi8(centre, c);
+    if (s.table && s.bits == 4) return _mm256_shuffle_epi8(centre.low, c);
     if (s.bits == 5) c = _mm256_or_si256(c, field(load256(p + 256), g, 4, 16));
     if (s.bits == 6) c = _mm256_or_si256(c, field(load256(p + 256 + 64 * (g / 4)), 2 * (g % 4), 4, 48));
+    if (s.table) /* the fifth bit, moved to the top of its byte, chooses the half */
+        c = _mm256_blendv_epi8(_mm256_shuffle_epi8(centre.low, c), _mm256_shuffle_epi8(centre.high, c), _mm256_slli_epi16(c, 3));
     return c;
 }
 
@@ -85,7 +94,7 @@ typedef struct header {
 INLINE header load_header(shape s, const uint8_t *p)
 {
     header h = {v16_set1(0), v16_set1(0)};
-    if (s.scale >= LP_TILE_SCALE_BLOCK) h.d = v16_load_f16(p);
+    if (s.scale >= LP_SCALE_BLOCK) h.d = v16_load_f16(p);
     if (s.offset == LP_OFFSET_KIND_SUPER) h.minus_dmin = v16_negate(v16_load_f16(p + 32));
     return h;
 }
@@ -102,11 +111,11 @@ INLINE v16 from_i8(__m128i x)
 INLINE v16 unit_scale(shape s, header h, const uint8_t *scale, int u)
 {
     switch (s.scale) {
-    case LP_TILE_SCALE_F16: return v16_load_f16(scale + 32 * u);
-    case LP_TILE_SCALE_BF16: return v16_load_bf16(scale + 32 * u);
-    case LP_TILE_SCALE_F32: return v16_load((const float *)(const void *)(scale + 64 * u));
-    case LP_TILE_SCALE_BLOCK: return h.d;
-    case LP_TILE_SCALE_SUPER: return v16_mul(h.d, from_i8(load128(scale + 16 * u)));
+    case LP_SCALE_F16: return v16_load_f16(scale + 32 * u);
+    case LP_SCALE_BF16: return v16_load_bf16(scale + 32 * u);
+    case LP_SCALE_F32: return v16_load((const float *)(const void *)(scale + 64 * u));
+    case LP_SCALE_BLOCK: return h.d;
+    case LP_SCALE_SUPER: return v16_mul(h.d, from_i8(load128(scale + 16 * u)));
     default: return v16_mul(h.d, from_u8(_mm_and_si128(load128(scale + 16 * u), _mm_set1_epi8(15))));
     }
 }
@@ -114,7 +123,8 @@ INLINE v16 unit_scale(shape s, header h, const uint8_t *scale, int u)
 INLINE v16 unit_offset(shape s, header h, const uint8_t *scale, const uint8_t *offset, int u)
 {
     if (s.offset == LP_OFFSET_KIND_F16) return v16_load_f16(offset + 32 * u);
-    if (s.scale != LP_TILE_SCALE_SUPER4) return v16_mul(h.minus_dmin, from_u8(load128(offset + 16 * u)));
+    if (s.offset == LP_OFFSET_KIND_F32) return v16_load((const float *)(const void *)(offset + 64 * u));
+    if (s.scale != LP_SCALE_SUPER4) return v16_mul(h.minus_dmin, from_u8(load128(offset + 16 * u)));
     __m128i high = _mm_and_si128(_mm_srli_epi16(load128(scale + 16 * u), 4), _mm_set1_epi8(15));
     return v16_mul(h.minus_dmin, from_u8(high));
 }
@@ -131,7 +141,7 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
 {
     const lp_tile_layout l = lp_tile_layout_make(s.bits, s.unit, s.scale, s.offset);
     const int per_chunk = LP_CHUNK / s.unit, per_unit = 8 / per_chunk;
-    const __m256i centre = load_centre(units, s);
+    const centring centre = load_centre(units, s);
     UNROLL for (int m = 0; m < n_tokens; m++) sum[m] = offset_sum[m] = v16_set1(0);
     for (int64_t chunk = 0, chunks = cols / LP_CHUNK; chunk < chunks;) {
         int64_t n = chunks - chunk < l.group_chunks ? chunks - chunk : l.group_chunks;
@@ -172,7 +182,7 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
 
 INLINE void unpack_codes_to(shape s, const lp_unit_class *units, const uint8_t *p, uint8_t *out)
 {
-    const __m256i centre = load_centre(units, s);
+    const centring centre = load_centre(units, s);
     UNROLL for (int g = 0; g < 8; g++)
         UNROLL for (int half = 0; half < 2; half++)
             _mm256_store_si256((__m256i *)(void *)(out + 64 * g + 32 * half), group_code(s, p, centre, g, half));

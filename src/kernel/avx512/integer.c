@@ -62,12 +62,13 @@ INLINE void unpack_codes(shape s, bool in_place, const uint8_t *p, __m512i table
             code[v] = _mm512_and_si512(q, low4);
             code[v + 4] = in_place ? _mm512_and_si512(q, high4) : _mm512_and_si512(_mm512_srli_epi16(q, 4), low4);
         }
-        if (s.table) {
-            UNROLL for (int g = 0; g < 8; g++) code[g] = _mm512_shuffle_epi8(table, code[g]);
-        }
         if (s.bits == 5) {
             __m512i high = load_once(p + 256);
             UNROLL for (int g = 0; g < 8; g++) code[g] = merge_field(code[g], high, g, 4, 16);
+        }
+        if (s.table) {
+            UNROLL for (int g = 0; g < 8; g++)
+                code[g] = s.bits == 5 ? _mm512_permutexvar_epi8(code[g], table) : _mm512_shuffle_epi8(table, code[g]);
         }
         if (s.bits == 6) {
             __m512i high[2] = {load_once(p + 256), load_once(p + 320)};
@@ -94,7 +95,7 @@ typedef struct header {
 INLINE header load_header(shape s, const uint8_t *p)
 {
     header h = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    if (s.scale >= LP_TILE_SCALE_BLOCK) h.d = f16x16(p);
+    if (s.scale >= LP_SCALE_BLOCK) h.d = f16x16(p);
     if (s.offset == LP_OFFSET_KIND_SUPER)
         h.minus_dmin = _mm512_castsi512_ps(
             _mm512_xor_si512(_mm512_castps_si512(f16x16(p + 32)), _mm512_set1_epi32((int)0x80000000u)));
@@ -105,13 +106,13 @@ INLINE header load_header(shape s, const uint8_t *p)
 INLINE __m512 unit_scale(shape s, header h, const uint8_t *scale, int u)
 {
     switch (s.scale) {
-    case LP_TILE_SCALE_F16: return f16x16(scale + 32 * u);
-    case LP_TILE_SCALE_BF16:
+    case LP_SCALE_F16: return f16x16(scale + 32 * u);
+    case LP_SCALE_BF16:
         return _mm512_castsi512_ps(_mm512_slli_epi32(
             _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(scale + 32 * u))), 16));
-    case LP_TILE_SCALE_F32: return _mm512_loadu_ps(scale + 64 * u);
-    case LP_TILE_SCALE_BLOCK: return h.d;
-    case LP_TILE_SCALE_SUPER: return _mm512_mul_ps(h.d, i8x16(scale + 16 * u));
+    case LP_SCALE_F32: return _mm512_loadu_ps(scale + 64 * u);
+    case LP_SCALE_BLOCK: return h.d;
+    case LP_SCALE_SUPER: return _mm512_mul_ps(h.d, i8x16(scale + 16 * u));
     default: {
         __m512i both = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(scale + 16 * u)));
         return _mm512_mul_ps(h.d, _mm512_cvtepi32_ps(_mm512_and_si512(both, _mm512_set1_epi32(15))));
@@ -122,13 +123,15 @@ INLINE __m512 unit_scale(shape s, header h, const uint8_t *scale, int u)
 INLINE __m512 unit_offset(shape s, header h, const uint8_t *scale, const uint8_t *offset, int u)
 {
     if (s.offset == LP_OFFSET_KIND_F16) return f16x16(offset + 32 * u);
-    if (s.scale != LP_TILE_SCALE_SUPER4) return _mm512_mul_ps(h.minus_dmin, u8x16(offset + 16 * u));
+    if (s.offset == LP_OFFSET_KIND_F32) return _mm512_loadu_ps(offset + 64 * u);
+    if (s.scale != LP_SCALE_SUPER4) return _mm512_mul_ps(h.minus_dmin, u8x16(offset + 16 * u));
     __m512i both = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(scale + 16 * u)));
     return _mm512_mul_ps(h.minus_dmin, _mm512_cvtepi32_ps(_mm512_srli_epi32(both, 4)));
 }
 
 INLINE __m512i load_table(const lp_unit_class *c, shape s)
 {
+    if (s.table && s.bits == 5) return _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)c->table));
     return s.table ? _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)c->table))
                    : _mm512_setzero_si512();
 }

@@ -36,27 +36,31 @@ INLINE uint8x16_t field(uint8x16_t plane, int from, int to, int mask)
 }
 
 /* What turns stored codes into signed ones: the centred table, or the zero. */
-INLINE uint8x16_t load_centre(const lp_unit_class *c, shape s)
+INLINE uint8x16x2_t load_centre(const lp_unit_class *c, shape s)
 {
     uint8x16_t zero = vdupq_n_u8((uint8_t)c->zero);
-    return s.table ? vsubq_u8(vld1q_u8(c->table), zero) : zero;
+    uint8x16x2_t t = {{zero, zero}};
+    if (s.table) t.val[0] = vsubq_u8(vld1q_u8(c->table), zero);
+    if (s.table && s.bits == 5) t.val[1] = vsubq_u8(vld1q_u8(c->table + 16), zero);
+    return t;
 }
 
 /* Group g (4 columns) of rows 4*quarter .. 4*quarter + 3 of the chunk at p. */
-INLINE int8x16_t group_code(shape s, const uint8_t *p, uint8x16_t centre, int g, int quarter)
+INLINE int8x16_t group_code(shape s, const uint8_t *p, uint8x16x2_t centre, int g, int quarter)
 {
     uint8x16_t c;
     p += 16 * quarter;
     if (s.bits == 8) {
-        c = vsubq_u8(vld1q_u8(p + 64 * g), centre);
+        c = vsubq_u8(vld1q_u8(p + 64 * g), centre.val[0]);
     } else if (s.bits < 4) {
         c = field(vld1q_u8(p + 64 * (g / 4)), 2 * (g % 4), 0, 3);
         if (s.bits == 3) c = vorrq_u8(c, field(vld1q_u8(p + 128), g, 2, 4));
     } else {
         c = field(vld1q_u8(p + 64 * (g % 4)), g / 4 * 4, 0, 15);
-        if (s.table) c = vqtbl1q_u8(centre, c);
+        if (s.table && s.bits == 4) c = vqtbl1q_u8(centre.val[0], c);
         if (s.bits == 5) c = vorrq_u8(c, field(vld1q_u8(p + 256), g, 4, 16));
         if (s.bits == 6) c = vorrq_u8(c, field(vld1q_u8(p + 256 + 64 * (g / 4)), 2 * (g % 4), 4, 48));
+        if (s.table && s.bits == 5) c = vqtbl2q_u8(centre, c);
     }
     return vreinterpretq_s8_u8(c);
 }
@@ -68,7 +72,7 @@ typedef struct header {
 INLINE header load_header(shape s, const uint8_t *p)
 {
     header h = {v16_set1(0), v16_set1(0)};
-    if (s.scale >= LP_TILE_SCALE_BLOCK) h.d = v16_load_f16(p);
+    if (s.scale >= LP_SCALE_BLOCK) h.d = v16_load_f16(p);
     if (s.offset == LP_OFFSET_KIND_SUPER) h.minus_dmin = v16_negate(v16_load_f16(p + 32));
     return h;
 }
@@ -89,11 +93,11 @@ INLINE v16 from_i8(int8x16_t x)
 INLINE v16 unit_scale(shape s, header h, const uint8_t *scale, int u)
 {
     switch (s.scale) {
-    case LP_TILE_SCALE_F16: return v16_load_f16(scale + 32 * u);
-    case LP_TILE_SCALE_BF16: return v16_load_bf16(scale + 32 * u);
-    case LP_TILE_SCALE_F32: return v16_load((const float *)(const void *)(scale + 64 * u));
-    case LP_TILE_SCALE_BLOCK: return h.d;
-    case LP_TILE_SCALE_SUPER: return v16_mul(h.d, from_i8(vreinterpretq_s8_u8(vld1q_u8(scale + 16 * u))));
+    case LP_SCALE_F16: return v16_load_f16(scale + 32 * u);
+    case LP_SCALE_BF16: return v16_load_bf16(scale + 32 * u);
+    case LP_SCALE_F32: return v16_load((const float *)(const void *)(scale + 64 * u));
+    case LP_SCALE_BLOCK: return h.d;
+    case LP_SCALE_SUPER: return v16_mul(h.d, from_i8(vreinterpretq_s8_u8(vld1q_u8(scale + 16 * u))));
     default: return v16_mul(h.d, from_u8(vandq_u8(vld1q_u8(scale + 16 * u), vdupq_n_u8(15))));
     }
 }
@@ -101,7 +105,8 @@ INLINE v16 unit_scale(shape s, header h, const uint8_t *scale, int u)
 INLINE v16 unit_offset(shape s, header h, const uint8_t *scale, const uint8_t *offset, int u)
 {
     if (s.offset == LP_OFFSET_KIND_F16) return v16_load_f16(offset + 32 * u);
-    if (s.scale != LP_TILE_SCALE_SUPER4) return v16_mul(h.minus_dmin, from_u8(vld1q_u8(offset + 16 * u)));
+    if (s.offset == LP_OFFSET_KIND_F32) return v16_load((const float *)(const void *)(offset + 64 * u));
+    if (s.scale != LP_SCALE_SUPER4) return v16_mul(h.minus_dmin, from_u8(vld1q_u8(offset + 16 * u)));
     return v16_mul(h.minus_dmin, from_u8(vshrq_n_u8(vld1q_u8(scale + 16 * u), 4)));
 }
 
@@ -110,7 +115,7 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
 {
     const lp_tile_layout l = lp_tile_layout_make(s.bits, s.unit, s.scale, s.offset);
     const int per_chunk = LP_CHUNK / s.unit, per_unit = 8 / per_chunk;
-    const uint8x16_t centre = load_centre(units, s);
+    const uint8x16x2_t centre = load_centre(units, s);
     UNROLL for (int m = 0; m < n_tokens; m++) sum[m] = offset_sum[m] = v16_set1(0);
     for (int64_t chunk = 0, chunks = cols / LP_CHUNK; chunk < chunks;) {
         int64_t n = chunks - chunk < l.group_chunks ? chunks - chunk : l.group_chunks;
@@ -146,7 +151,7 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
 
 INLINE void unpack_codes_to(shape s, const lp_unit_class *units, const uint8_t *p, uint8_t *out)
 {
-    const uint8x16_t centre = load_centre(units, s);
+    const uint8x16x2_t centre = load_centre(units, s);
     UNROLL for (int g = 0; g < 8; g++)
         UNROLL for (int q = 0; q < 4; q++)
             vst1q_u8(out + 64 * g + 16 * q, vreinterpretq_u8_s8(group_code(s, p, centre, g, q)));

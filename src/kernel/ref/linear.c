@@ -48,8 +48,8 @@ static void quantize_i8(const float *x, int64_t k, const lp_act_row *row)
 }
 
 /* One output: row r of an unpacked tile times one activation row. */
-static float dot_units(const lp_unit_class *c, const lp_panel *panel, const float *offset, int r, int64_t cols,
-                       const lp_act_row *x)
+static float dot_units(const lp_unit_class *c, const lp_panel *panel, const float *offset, float row_scale, int r,
+                       int64_t cols, const lp_act_row *x)
 {
     float y = 0, z = 0;
     const float *h = c->unit == 16 ? x->h16 : x->h32;
@@ -61,6 +61,7 @@ static float dot_units(const lp_unit_class *c, const lp_panel *panel, const floa
         y = fmaf((float)sum, t, y);
         if (c->offset != LP_OFFSET_KIND_NONE) z = fmaf(offset[u * LP_TILE_ROWS + r], h[u], z);
     }
+    if (c->row_scale) y = y * row_scale;
     return c->offset != LP_OFFSET_KIND_NONE ? y + z : y;
 }
 
@@ -73,10 +74,11 @@ static void linear_i8(const lp_weight *w, int64_t tile0, int64_t tile1, const vo
         const uint8_t *packed = w->tiles + (size_t)tile * w->tile_bytes;
         lp_tile_unpack(w->units, packed, w->cols, 0, w->cols / LP_CHUNK, &panel);
         if (w->units->offset != LP_OFFSET_KIND_NONE) lp_tile_unpack_offsets(w->units, packed, w->cols, offset);
+        const float *row_scale = lp_tile_row_scales(packed, w->tile_bytes);
         for (int64_t m = 0; m < n; m++) {
             lp_act_row x = lp_act_row_at((void *)(uintptr_t)act, w->cols, m);
             for (int r = 0; r < LP_TILE_ROWS && tile * LP_TILE_ROWS + r < w->rows; r++)
-                y[m * ldy + tile * LP_TILE_ROWS + r] = dot_units(w->units, &panel, offset, r, w->cols, &x);
+                y[m * ldy + tile * LP_TILE_ROWS + r] = dot_units(w->units, &panel, offset, row_scale[r], r, w->cols, &x);
         }
     }
 }
@@ -86,7 +88,7 @@ static void row_to_f32(const lp_weight *w, int64_t row, float *dst)
 {
     const lp_packing *packing = w->source->packing;
     if (!w->tiles || !packing->is_float) {
-        lp_packing_decode(packing, w->source->data + (size_t)row * lp_packing_row_bytes(packing, w->cols), w->cols, dst);
+        lp_tensor_decode_row(w->source, row, dst);
         return;
     }
     size_t size = (size_t)packing->n_bytes / (size_t)packing->n_values;

@@ -26,7 +26,7 @@ typedef struct shape {
     int bits;
     bool table;
     int unit;
-    lp_tile_scale scale;
+    lp_scale_kind scale;
     lp_offset_kind offset;
 } shape;
 

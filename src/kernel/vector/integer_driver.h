@@ -143,7 +143,7 @@ static offsets_function *const offsets_functions[BLOCK_TOKENS] = {add_offsets_1,
     static __attribute__((noinline)) void multiply_##name##_##tiles##_##n(const lp_panel *panel, int64_t n_chunks,    \
                                                                           tokens t, bool is_first, output out)        \
     {                                                                                                                 \
-        const shape s = {bits, table, unit, LP_TILE_SCALE_F16, LP_OFFSET_KIND_NONE};                                  \
+        const shape s = {bits, table, unit, LP_SCALE_F16, LP_OFFSET_KIND_NONE};                                  \
         multiply_and_put(s, tiles, n, panel, n_chunks, t, is_first, out);                                             \
     }
 #define MULTIPLY_TOKENS(name, bits, table, unit, tiles)                                                         \
@@ -177,7 +177,7 @@ static multiply_function *const multiply_functions[][PANEL_TILES][BLOCK_TOKENS] 
     static void fused_##name(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int n_tokens, tokens t, \
                              output out)                                                                            \
     {                                                                                                               \
-        const shape s = {bits, table, unit, LP_TILE_SCALE_##scale, LP_OFFSET_KIND_##offset};                        \
+        const shape s = {bits, table, unit, LP_SCALE_##scale, LP_OFFSET_KIND_##offset};                        \
         if (n_tokens == 1) fused_and_put(s, 1, units, tile, cols, t, out);                                          \
         else if (n_tokens == 2) fused_and_put(s, 2, units, tile, cols, t, out);                                     \
         else if (n_tokens == 3) fused_and_put(s, 3, units, tile, cols, t, out);                                     \
@@ -186,12 +186,12 @@ static multiply_function *const multiply_functions[][PANEL_TILES][BLOCK_TOKENS] 
     static void unpack_##name(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int64_t first_chunk,   \
                               int64_t n_chunks, lp_panel *panel)                                                    \
     {                                                                                                               \
-        const shape s = {bits, table, unit, LP_TILE_SCALE_##scale, LP_OFFSET_KIND_##offset};                        \
+        const shape s = {bits, table, unit, LP_SCALE_##scale, LP_OFFSET_KIND_##offset};                        \
         unpack_columns(s, units, tile, cols, first_chunk, n_chunks, *panel);                                        \
     }                                                                                                               \
     static void unpack_offsets_##name(const lp_unit_class *units, const uint8_t *tile, int64_t cols, float *out)    \
     {                                                                                                               \
-        const shape s = {bits, table, unit, LP_TILE_SCALE_##scale, LP_OFFSET_KIND_##offset};                        \
+        const shape s = {bits, table, unit, LP_SCALE_##scale, LP_OFFSET_KIND_##offset};                        \
         (void)units;                                                                                                \
         unpack_offsets(s, tile, cols, out);                                                                         \
     }
@@ -206,7 +206,7 @@ typedef struct class_row {
 } class_row;
 
 #define CLASS(name, bits, table, unit, scale, offset) \
-    {{bits, table, unit, LP_TILE_SCALE_##scale, LP_OFFSET_KIND_##offset}, fused_##name, unpack_##name, \
+    {{bits, table, unit, LP_SCALE_##scale, LP_OFFSET_KIND_##offset}, fused_##name, unpack_##name, \
      unpack_offsets_##name},
 static const class_row classes[] = {
 #include "kernel/classes.h"
@@ -222,7 +222,7 @@ static void unpack_any(const lp_unit_class *units, const uint8_t *tile, int64_t 
         for (int64_t i = 0; i < n_chunks * LP_CHUNK * LP_TILE_ROWS; i++)
             panel->code[i] = (uint8_t)(panel->code[i] - units->zero);
 }
-static const class_row any_class = {{0, false, 0, LP_TILE_SCALE_F16, LP_OFFSET_KIND_NONE}, NULL, unpack_any,
+static const class_row any_class = {{0, false, 0, LP_SCALE_F16, LP_OFFSET_KIND_NONE}, NULL, unpack_any,
                                     lp_tile_unpack_offsets};
 
 static const class_row *find_class(const lp_unit_class *c)
@@ -230,7 +230,7 @@ static const class_row *find_class(const lp_unit_class *c)
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++) {
         const shape *s = &classes[i].shape;
         if (s->bits == c->code_bits && s->table == (c->table != NULL) && s->unit == c->unit &&
-            s->scale == lp_tile_scale_of(c) && s->offset == c->offset)
+            s->scale == c->scale && s->offset == c->offset)
             return &classes[i];
     }
     return &any_class;
@@ -305,6 +305,19 @@ static void add_offsets(const batch *b)
     }
 }
 
+/* Scales that are constant along a row multiply the finished chain (there is no other one then). */
+static void multiply_rows(const batch *b)
+{
+    for (int64_t tile = b->tile0; tile < b->tile1; tile++) {
+        v16 scale = v16_load(lp_tile_row_scales(tile_at(b, tile), b->w->tile_bytes));
+        for (int64_t m = 0; m < b->n; m++) {
+            output out = output_at(b, tile, m);
+            if (out.rows >= LP_TILE_ROWS) v16_store(out.y, v16_mul(v16_load(out.y), scale));
+            else v16_store_n(out.y, v16_mul(v16_load_n(out.y, out.rows), scale), out.rows);
+        }
+    }
+}
+
 static void linear_i8(const lp_weight *w, int64_t tile0, int64_t tile1, const void *act, int64_t n, float *y, int64_t ldy,
                       void *scratch)
 {
@@ -319,5 +332,6 @@ static void linear_i8(const lp_weight *w, int64_t tile0, int64_t tile1, const vo
             linear_panels(&b);
             if (w->units->offset != LP_OFFSET_KIND_NONE) add_offsets(&b);
         }
+        if (w->units->row_scale) multiply_rows(&b);
     }
 }

@@ -99,11 +99,9 @@ static void multiply_all(weight_type type, const uint8_t *tile, size_t tile_stri
 /* Rows of the tile from the canonical bytes, columns [k, k + n_k): panel[n_k][16], float32; missing rows are zeros. */
 static void decode_tile(const lp_weight *w, int64_t tile, int64_t k, int64_t n_k, float *row, float *panel)
 {
-    const lp_packing *packing = w->source->packing;
-    size_t row_bytes = lp_packing_row_bytes(packing, w->cols), skip = lp_packing_row_bytes(packing, k);
     for (int64_t r = 0; r < LP_TILE_ROWS; r++) {
         int64_t at = tile * LP_TILE_ROWS + r;
-        if (at < w->rows) lp_packing_decode(packing, w->source->data + (size_t)at * row_bytes + skip, n_k, row);
+        if (at < w->rows) lp_tensor_decode(w->source, at, k, n_k, row);
         for (int64_t i = 0; i < n_k; i++) panel[i * LP_TILE_ROWS + r] = at < w->rows ? row[i] : 0;
     }
 }

@@ -23,7 +23,11 @@ typedef struct job {
 static lp_status fill_writer(const job *j, lp_gguf_writer *writer, int64_t first, int64_t last, int number, int n_files)
 {
     if (number == 0)
-        for (int64_t i = 0; i < lp_gguf_key_count(j->gguf); i++) LP_TRY(lp_gguf_writer_copy_key(writer, lp_gguf_key_at(j->gguf, i)));
+        for (int64_t i = 0; i < lp_gguf_key_count(j->gguf); i++) {
+            const lp_gguf_key *key = lp_gguf_key_at(j->gguf, i);
+            bool is_tensor = key->key.n > 12 && memcmp(key->key.data, "lowp.tensor.", 12) == 0; /* set by the file that has it */
+            if (!is_tensor) LP_TRY(lp_gguf_writer_copy_key(writer, key));
+        }
     if (n_files > 1) {
         LP_TRY(lp_gguf_writer_set_u16(writer, "split.no", (uint16_t)number));
         LP_TRY(lp_gguf_writer_set_u16(writer, "split.count", (uint16_t)n_files));

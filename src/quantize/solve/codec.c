@@ -90,7 +90,10 @@ static lp_status fit_block(const lp_coder *coder, int64_t column, const float (*
     int n = coder->block;
     for (int j = 0; j < n; j++)
         for (int l = 0; l < LP_TILE; l++) rows_of[0][l * n + j] = x[j][l];
-    LP_TRY(lp_encode_rows_from(c->packing, LP_SEARCH_REFERENCE, rows_of[0], 0, LP_TILE, n, importance, bytes));
+    lp_planes planes;
+    uint8_t *plane[LP_MAX_PLANES] = {bytes};
+    lp_packing_planes(c->packing, n, LP_TILE, &planes);
+    LP_TRY(lp_encode_rows_from(c->packing, LP_SEARCH_REFERENCE, rows_of[0], 0, LP_TILE, n, importance, &planes, plane));
     for (int l = 0; l < LP_TILE; l++) read_units(c, bytes + l * c->packing->n_bytes, l, unit);
     for (int u = 0; u < n / coder->unit; u++) {
         bool valid[LP_TILE];

@@ -1,0 +1,189 @@
+/* One block's scale and offset by trial, least squares and alternation. Sums are f64 in index order. */
+#include "quantize/fit.h"
+
+#include <math.h>
+
+#include "base/half.h"
+
+enum { PIECE = 256, N_TRIALS = 18, N_ROUNDS = 3 };
+
+static const float first_trial = 1.06f, trial_step = 0.035f; /* of the covering scale */
+
+/* ---- codes under a scale --------------------------------------------------------------------------------------------- */
+
+double lp_fit_codes(const lp_levels *element, const float *x, const float *w, int64_t n, float scale, float offset, uint32_t *code,
+                    float *v)
+{
+    double error = 0;
+    float inverse = scale != 0 ? 1.0f / scale : 0;
+    if (!isfinite(inverse)) inverse = 0;
+    for (int64_t j = 0; j < n; j++) {
+        float t = (x[j] - offset) * inverse;
+        if (element->n) {
+            int i = lp_levels_nearest(element, t);
+            v[j] = element->value[i];
+            if (code) code[j] = element->code[i];
+        } else {
+            uint32_t c = lp_levels_round(element, t, &v[j]);
+            if (code) code[j] = c;
+        }
+        double d = (double)x[j] - ((double)scale * (double)v[j] + (double)offset);
+        error += (w ? (double)w[j] : 1.0) * d * d;
+    }
+    return error;
+}
+
+/* ---- least squares --------------------------------------------------------------------------------------------------- */
+
+typedef struct sums {
+    double w, v, vv, x, xv, xx;
+} sums;
+
+static void add_values(sums *s, const float *x, const float *w, const float *v, int64_t n)
+{
+    for (int64_t j = 0; j < n; j++) {
+        double a = w ? (double)w[j] : 1.0, b = (double)v[j], c = (double)x[j];
+        s->w += a;
+        s->v += a * b;
+        s->vv += a * b * b;
+        s->x += a * c;
+        s->xv += a * c * b;
+        s->xx += a * c * c;
+    }
+}
+
+static double clamp(double x, double least, double most) { return x < least ? least : x > most ? most : x; }
+
+/* Scale and offset of least error for the sums, and that error. */
+static lp_fit solve(const lp_fit_rule *rule, const sums *s, const float *fixed_scale, double *error)
+{
+    double scale = fixed_scale ? (double)*fixed_scale : s->vv > 0 ? s->xv / s->vv : 0, offset = 0;
+    if (rule->has_offset) {
+        double determinant = s->w * s->vv - s->v * s->v;
+        if (fixed_scale) offset = s->w > 0 ? (s->x - scale * s->v) / s->w : 0;
+        else if (determinant > 1e-9 * s->w * s->vv) offset = (s->vv * s->x - s->v * s->xv) / determinant;
+        offset = clamp(offset, (double)rule->least_offset, (double)rule->most_offset);
+        if (!fixed_scale && s->vv > 0) scale = (s->xv - offset * s->v) / s->vv;
+    }
+    if (!fixed_scale && !rule->negative_scale && scale < 0) scale = 0;
+    *error = s->xx - 2 * (scale * s->xv + offset * s->x) + scale * scale * s->vv + 2 * scale * offset * s->v + offset * offset * s->w;
+    return (lp_fit){(float)scale, (float)offset, (float)s->vv, (float)s->w};
+}
+
+lp_fit lp_fit_values(const lp_fit_rule *rule, const float *x, const float *w, const float *v, int64_t n, const float *fixed_scale)
+{
+    sums s = {0};
+    double error;
+    add_values(&s, x, w, v, n);
+    return solve(rule, &s, fixed_scale, &error);
+}
+
+/* Of the nearest codes under a scale and offset. */
+static lp_fit refit(const lp_fit_rule *rule, const float *x, const float *w, int64_t n, float scale, float offset, double *error)
+{
+    sums s = {0};
+    float v[PIECE];
+    for (int64_t j = 0; j < n; j += PIECE) {
+        int64_t part = n - j < PIECE ? n - j : PIECE;
+        lp_fit_codes(rule->element, x + j, w ? w + j : NULL, part, scale, offset, NULL, v);
+        add_values(&s, x + j, w ? w + j : NULL, v, part);
+    }
+    return solve(rule, &s, NULL, error);
+}
+
+/* ---- the scale that covers a block ----------------------------------------------------------------------------------- */
+
+typedef struct range {
+    float least, most;
+} range;
+
+static range range_of(const float *x, int64_t n)
+{
+    range r = {x[0], x[0]};
+    for (int64_t j = 1; j < n; j++) {
+        if (x[j] < r.least) r.least = x[j];
+        if (x[j] > r.most) r.most = x[j];
+    }
+    return r;
+}
+
+/* Smallest positive scale under which both ends lie within the element's values; an end that has no value of its sign
+ * does not count. */
+static float cover(const lp_levels *e, range r)
+{
+    float a = e->most > 0 && r.most > 0 ? r.most / e->most : 0, b = e->least < 0 && r.least < 0 ? r.least / e->least : 0;
+    return a > b ? a : b;
+}
+
+/* With an offset: what the element's range must be stretched by. */
+static lp_fit cover_with_offset(const lp_fit_rule *rule, range r)
+{
+    const lp_levels *e = rule->element;
+    float low = r.least, high = r.most;
+    /* The offset is what the element's least value stands for, if its sign allows that. */
+    float scale = (high - low) / (e->most - e->least);
+    float offset = (float)clamp((double)(low - scale * e->least), (double)rule->least_offset, (double)rule->most_offset);
+    range rest = {low - offset, high - offset};
+    if (offset == 0) scale = cover(e, rest);
+    return (lp_fit){.scale = scale, .offset = offset};
+}
+
+lp_fit lp_fit_cover(const lp_fit_rule *rule, const float *x, int64_t n)
+{
+    range r = range_of(x, n), turned = {-r.most, -r.least};
+    lp_fit fit = {.curvature = 1, .weight = 1};
+    if (rule->has_offset) {
+        lp_fit both = cover_with_offset(rule, r);
+        fit.scale = both.scale;
+        fit.offset = both.offset;
+        return fit;
+    }
+    fit.scale = cover(rule->element, r);
+    /* Of two signs the one that wastes less of the range. */
+    float other = cover(rule->element, turned);
+    if (rule->negative_scale && other < fit.scale) fit.scale = -other;
+    return fit;
+}
+
+/* ---- search ----------------------------------------------------------------------------------------------------------- */
+
+static void try_scales(const lp_fit_rule *rule, const float *x, const float *w, int64_t n, lp_fit from, lp_fit *best,
+                       double *least)
+{
+    const lp_levels *e = rule->element;
+    float middle = from.offset + from.scale * (e->least + e->most) / 2; /* trials shrink the range around its middle */
+    for (int t = 0; t < N_TRIALS; t++) {
+        float f = first_trial - trial_step * (float)t, scale = from.scale * f, offset = from.offset;
+        if (rule->has_offset && offset != 0)
+            offset = (float)clamp((double)(middle - scale * (e->least + e->most) / 2), (double)rule->least_offset, (double)rule->most_offset);
+        double error;
+        lp_fit fit = refit(rule, x, w, n, scale, offset, &error);
+        if (error < *least) {
+            *least = error;
+            *best = fit;
+        }
+    }
+}
+
+lp_fit lp_fit_search(const lp_fit_rule *rule, const float *x, const float *w, int64_t n)
+{
+    lp_fit best = {0};
+    double least = INFINITY;
+    range r = range_of(x, n), turned = {-r.most, -r.least};
+    lp_fit from = rule->has_offset ? cover_with_offset(rule, r) : (lp_fit){.scale = cover(rule->element, r)};
+    try_scales(rule, x, w, n, from, &best, &least);
+    if (rule->negative_scale) {
+        if (!rule->has_offset) {
+            from.scale = -cover(rule->element, turned);
+            try_scales(rule, x, w, n, from, &best, &least);
+        }
+    }
+    for (int i = 0; i < N_ROUNDS; i++) {
+        double error;
+        lp_fit fit = refit(rule, x, w, n, best.scale, best.offset, &error);
+        if (!(error < least)) break;
+        least = error;
+        best = fit;
+    }
+    return best;
+}
