@@ -9,8 +9,10 @@
 const cli_verb *const cli_verbs[] = {
     &cli_info,
     &cli_formats,
+    &cli_methods,
     &cli_cast,
     &cli_quantize,
+    &cli_methods,
     &cli_calibrate,
     &cli_eval,
     &cli_compare,

@@ -56,6 +56,14 @@ LP_API int lp_method_count(void);
 LP_API const lp_method *lp_method_at(int index); /* 0 .. count-1 */
 LP_API const lp_method *lp_method_by_name(const char *name); /* case is ignored; NULL: unknown */
 
+/* A stage of recipes: "name(parameter=value,...)"; stages are joined by +. */
+typedef struct lp_stage {
+    const char *name;
+    const char *note; /* what it does, with its parameters and their defaults */
+} lp_stage;
+LP_API int lp_stage_count(void);
+LP_API lp_stage lp_stage_at(int index); /* 0 .. count-1, in the order in which they may stand */
+
 /* Whether a recipe is well formed, and whether it needs a calibration text. Errors: LP_USAGE. */
 LP_API lp_status lp_recipe_check(const char *recipe, bool *needs_calibration);
 

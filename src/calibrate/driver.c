@@ -359,6 +359,44 @@ static lp_status add_weight(driver *d, group *g, int32_t v)
     return LP_OK;
 }
 
+static const lp_op *producer(const lp_graph *g, int32_t value)
+{
+    for (int32_t i = 0; i < g->n_ops; i++)
+        if (g->op[i].out == value) return &g->op[i];
+    return NULL;
+}
+
+/* Whether only linear layers read a value. */
+static bool is_private(const lp_graph *g, int32_t value)
+{
+    for (int32_t i = 0; i < g->n_ops; i++)
+        for (int k = 0; k < LP_OP_INPUTS; k++)
+            if (g->op[i].in[k] == value && (g->op[i].id != LP_OP_LINEAR || k != 0)) return false;
+    return true;
+}
+
+/* Where the channels of a group's input can be scaled: the norm before it, or the factor of a gated activation that passes no
+ * nonlinear function. */
+static void find_gain(const driver *d, group *g)
+{
+    const lp_graph *graph = &d->graph;
+    const lp_op *op = producer(graph, g->input);
+    if (!op || !is_private(graph, g->input)) return;
+    for (int32_t i = 0; i < graph->n_ops; i++) /* a tied embedding is looked up too */
+        if (d->tied >= 0 && graph->op[i].in[1] == d->tied && graph->op[i].in[0] == g->input) return;
+    bool biased = op->id == LP_OP_BIAS;
+    const lp_op *norm = biased ? producer(graph, op->in[0]) : op;
+    if (norm && (norm->id == LP_OP_RMS_NORM || norm->id == LP_OP_LAYER_NORM) && norm->n_heads == 0) {
+        g->shown.gain[g->shown.n_gains++] = graph->value[norm->in[1]].tensor;
+        if (biased) g->shown.gain[g->shown.n_gains++] = graph->value[op->in[1]].tensor;
+    } else if (op->id == LP_OP_SILU_MUL || op->id == LP_OP_GELU_MUL) {
+        const lp_op *up = producer(graph, op->in[1]);
+        if (!up || up->id != LP_OP_LINEAR) return;
+        const lp_tensor *view = graph->value[up->in[1]].tensor, *whole = lp_gguf_find_tensor(d->gguf, view->name);
+        if (lp_tensor_rows(view) == lp_tensor_rows(whole)) g->shown.rows = whole; /* of a fused matrix only a part is it */
+    }
+}
+
 /* Weights by the value that they read, in order of their first reader. */
 static lp_status find_groups(driver *d, const layer_part *part, group **out, int *n_out)
 {
@@ -389,6 +427,7 @@ static lp_status find_groups(driver *d, const layer_part *part, group **out, int
 static lp_status begin_group(driver *d, group *g, bool cross)
 {
     if (g->input < 0) return LP_OK;
+    find_gain(d, g);
     LP_TRY(lp_moments_create(g->shown.k, cross, &g->moments));
     if (!cross) return LP_OK;
     g->z = lp_aligned_alloc((size_t)(d->windows.n_context * g->shown.k) * sizeof(float));

@@ -23,6 +23,11 @@ typedef struct lp_driver_group {
     int64_t k;
     int n_weights;
     const lp_tensor **weight;  /* [n_weights] of the file, whole */
+    /* What makes the value's channel j, if nothing else reads the value: a transform may divide by s[j] here what it multiplies the
+     * weights' column j by. Vectors (gain and bias of a norm), or a matrix whose row j it is. */
+    const lp_tensor *gain[2];
+    int n_gains;
+    const lp_tensor *rows;
     const lp_moments *moments; /* finished; NULL: no linear layer reads a measured value with them (embeddings, experts) */
 } lp_driver_group;
 

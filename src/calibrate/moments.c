@@ -33,7 +33,9 @@ lp_status lp_moments_create(int64_t k, bool cross, lp_moments *out)
     out->h = lp_aligned_alloc(n_bytes);
     out->cross = cross ? lp_aligned_alloc(n_bytes) : NULL;
     out->left = lp_aligned_alloc((size_t)(2 * MOMENT_ROWS * k) * sizeof(double));
-    if (!out->h || !out->left || (cross && !out->cross)) {
+    out->magnitude = lp_aligned_alloc((size_t)k * sizeof(double));
+    out->largest = lp_aligned_alloc((size_t)k * sizeof(float));
+    if (!out->h || !out->left || !out->magnitude || !out->largest || (cross && !out->cross)) {
         lp_moments_free(out);
         return lp_fail_memory(n_bytes, "second moments");
     }
@@ -46,6 +48,8 @@ void lp_moments_free(lp_moments *moments)
     lp_aligned_free(moments->h);
     lp_aligned_free(moments->cross);
     lp_aligned_free(moments->left);
+    lp_aligned_free(moments->magnitude);
+    lp_aligned_free(moments->largest);
     memset(moments, 0, sizeof *moments);
 }
 
@@ -71,9 +75,20 @@ static void add_part(void *context, int thread, int n_threads)
         p->add(m->left, m->right, p->n, m->k, border(m->k, thread, n_threads, true), border(m->k, thread + 1, n_threads, true), true, m->cross);
 }
 
+static void add_channels(lp_moments *m, const float *x, int64_t n)
+{
+    for (int64_t t = 0; t < n; t++)
+        for (int64_t i = 0; i < m->k; i++) {
+            float a = fabsf(x[t * m->k + i]);
+            m->magnitude[i] += (double)a;
+            m->largest[i] = a > m->largest[i] ? a : m->largest[i];
+        }
+}
+
 void lp_moments_add(lp_moments *moments, const float *x, const float *z, int64_t n, lp_pool *pool)
 {
     lp_moments *m = moments;
+    add_channels(m, x, n);
     for (int64_t first = 0; first < n; first += MOMENT_ROWS) {
         piece p = {m, n - first < MOMENT_ROWS ? n - first : MOMENT_ROWS, add_function()};
         for (int64_t i = 0; i < p.n * m->k; i++) m->right[i] = (double)x[first * m->k + i];
@@ -89,6 +104,7 @@ void lp_moments_finish(lp_moments *moments)
     int64_t k = moments->k;
     double n = (double)(moments->n_rows ? moments->n_rows : 1);
     for (int64_t i = 0; i < k; i++) {
+        moments->magnitude[i] /= n;
         for (int64_t j = 0; j <= i; j++) moments->h[i * k + j] /= n;
         for (int64_t j = 0; moments->cross && j < k; j++) moments->cross[i * k + j] /= n;
     }

@@ -13,8 +13,10 @@
  * depend on neither vectors, threads, nor how the tokens were cut into calls. */
 typedef struct lp_moments {
     int64_t k, n_rows;
-    double *h;          /* [k][k]: lower triangle, sum of x[i] x[j] */
+    double *h;          /* [k][k]: lower triangle, sum of x[i] x[j]; after the end all sums are means */
     double *cross;      /* [k][k]: sum of (z[i] - x[i]) x[j], z being what the same layer reads in the float model; NULL */
+    double *magnitude;  /* [k] sum of |x| */
+    float *largest;     /* [k] largest |x| */
     double *left, *right; /* [MOMENT_ROWS][k] of a piece, as double */
 } lp_moments;
 

@@ -188,18 +188,50 @@ static lp_status solve_group(void *context, const lp_driver_group *group, float 
     return status;
 }
 
+static lp_status check_text(const lp_quantize_options *options)
+{
+    if (options->model && options->calibration) return LP_OK;
+    lp_fail(LP_USAGE, "the recipe needs a calibration text");
+    return lp_hint(LP_USAGE, "Pass one with --calibration FILE, or --calibration embedded-calibration.");
+}
+
+static lp_driver_options driver_options(const lp_quantize_options *options)
+{
+    return (lp_driver_options){.n_context = options->calibration_context, .n_windows = options->calibration_windows, .pool = options->pool};
+}
+
+static const lp_packing *planned_packing(void *context, const lp_tensor *tensor)
+{
+    const run *r = context;
+    int64_t index = find_row(r, tensor);
+    return index < 0 || r->steps[index].copy ? NULL : r->result->rows[index].packing;
+}
+
+lp_status lp_quantize_transformed(const lp_quantize_options *options, const lp_recipe *recipe, const lp_quantize_step *steps,
+                                  const lp_quantize_result *result, const lp_progress *progress, lp_model **out)
+{
+    *out = NULL;
+    if (recipe->scale.policy == LP_SCALE_POLICY_NONE) return LP_OK;
+    LP_TRY(check_text(options));
+    run r = {.options = options, .recipe = recipe, .steps = steps, .result = (lp_quantize_result *)(uintptr_t)result};
+    lp_driver_options driver = driver_options(options);
+    lp_scale_options scale = recipe->scale;
+    scale.search = recipe->search;
+    return lp_scale_model(options->model, options->calibration, options->n_calibration, &driver, &scale, planned_packing, &r, progress, out);
+}
+
 lp_status lp_quantize_calibrated(const lp_gguf *source, const lp_quantize_options *options, const lp_recipe *recipe,
                                  const lp_quantize_step *steps, lp_quantize_result *result, const lp_progress *progress,
                                  lp_solved *solved)
 {
-    if (!options->model || !options->calibration) {
-        lp_fail(LP_USAGE, "%s: the recipe needs a calibration text", lp_gguf_path(source));
-        return lp_hint(LP_USAGE, "Pass one with --calibration FILE, or --calibration embedded-calibration.");
-    }
+    if (!recipe->measured) return LP_OK;
+    LP_TRY(check_text(options));
     run r = {source, options, recipe, steps, result, solved};
-    lp_driver_options driver = {.n_context = options->calibration_context, .n_windows = options->calibration_windows,
-                                .prefix = (lp_prefix)recipe->prefix, .cross = recipe->solve.align > 0.0, .pool = options->pool,
-                                .solve = solve_group, .context = &r};
+    lp_driver_options driver = driver_options(options);
+    driver.prefix = (lp_prefix)recipe->prefix;
+    driver.cross = recipe->solve.align > 0.0 && driver.prefix != LP_PREFIX_FLOAT;
+    driver.solve = solve_group;
+    driver.context = &r;
     lp_driver_coverage coverage;
     return lp_driver_run(options->model, options->calibration, options->n_calibration, &driver, progress, &coverage);
 }

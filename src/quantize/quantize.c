@@ -39,7 +39,8 @@ typedef struct failure {
 
 typedef struct job {
     const lp_gguf *source;
-    const lp_quantize_options *options;
+    lp_quantize_options settled; /* with what the recipe says */
+    lp_model *changed;           /* the source with transforms folded in, which is then the source; NULL: none */
     const lp_progress *progress;
     lp_quantize_result *result;
     lp_gguf_writer *writer; /* owned; NULL once it is finished or aborted */
@@ -96,7 +97,7 @@ static int64_t piece_rows(const job *j, int64_t k) { return chunk_rows(k) * CHUN
 static lp_status allocate_buffers(job *j, const lp_quantize_step *steps)
 {
     size_t n_out = 1, n_rows = 1, n_behind = 1;
-    j->n_threads = j->options->pool ? lp_pool_threads(j->options->pool) : 1;
+    j->n_threads = j->settled.pool ? lp_pool_threads(j->settled.pool) : 1;
     for (int64_t i = 0; i < j->result->n_rows; i++) {
         const lp_quantize_row *row = &j->result->rows[i];
         if (steps[i].copy) continue;
@@ -184,7 +185,7 @@ static lp_status encode_chunk(const piece *p, const float *x, int64_t first, int
             importance += matrix * k;
         }
         planes_at(p, first, plane);
-        LP_TRY(lp_encode_rows_from(p->row->packing, p->job->options->search, x, first, part, k, importance, p->planes, plane));
+        LP_TRY(lp_encode_rows_from(p->row->packing, p->job->settled.search, x, first, part, k, importance, p->planes, plane));
         x += part * k;
         first += part;
         n -= part;
@@ -265,7 +266,7 @@ static lp_status convert_tensor(job *j, const lp_quantize_step *step, lp_quantiz
     for (int64_t first = 0; first < n_rows; first += rows, half ^= 1) {
         piece p = {.job = j, .step = step, .row = row, .planes = &planes, .first_row = first, .n_rows = n_rows - first < rows ? n_rows - first : rows,
                    .chunk_rows = chunk_rows(k), .out = j->out[half], .pending = j->out[half ^ 1], .n_pending = n_pending};
-        lp_pool_run(j->options->pool, do_piece, &p);
+        lp_pool_run(j->settled.pool, do_piece, &p);
         LP_TRY(p.write_status);
         LP_TRY(check_failures(j, row->name));
         for (int64_t r = 0; r < p.n_rows; r++) {
@@ -378,9 +379,9 @@ static lp_status set_keys(lp_gguf_writer *writer, const lp_gguf *source, const p
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 /* Keys and directory; the file's size is known then. */
-static lp_status declare(job *j, const provenance *p)
+static lp_status declare(job *j, const lp_gguf *original, const provenance *p)
 {
-    LP_TRY(set_keys(j->writer, j->source, p));
+    LP_TRY(set_keys(j->writer, original, p));
     for (int64_t i = 0; i < j->result->n_rows; i++) {
         const lp_quantize_row *row = &j->result->rows[i];
         LP_TRY(lp_gguf_writer_add_tensor(j->writer, row->name, row->n_dims, row->dim, row->packing));
@@ -389,10 +390,9 @@ static lp_status declare(job *j, const provenance *p)
     return LP_OK;
 }
 
-static lp_status write_file(job *j, const lp_quantize_step *steps, const provenance *p)
+static lp_status write_file(job *j, const lp_quantize_step *steps, const lp_gguf *original)
 {
     lp_quantize_result *result = j->result;
-    LP_TRY(declare(j, p));
     LP_TRY(lp_gguf_writer_begin_data(j->writer));
     for (int64_t i = 0; i < result->n_rows; i++) {
         lp_quantize_row *row = &result->rows[i];
@@ -400,15 +400,34 @@ static lp_status write_file(job *j, const lp_quantize_step *steps, const provena
         else if (j->solved && j->solved[i].bytes) LP_TRY(write_solved(j, &steps[i], row, j->solved[i].bytes));
         else LP_TRY(convert_tensor(j, &steps[i], row));
     }
-    LP_TRY(lp_gguf_check_intact(j->source));
+    LP_TRY(lp_gguf_check_intact(original));
     lp_gguf_writer *writer = j->writer;
     j->writer = NULL;
     return lp_gguf_writer_finish(writer, result->sha256);
 }
 
-static lp_status run(job *j, const char *path, const lp_quantize_step *steps, const lp_recipe *recipe, provenance *p)
+/* What a calibrated recipe does before the file is written: transforms, from which a changed source comes, and finished tensors. */
+static lp_status calibrate(job *j, lp_quantize_step *steps, const lp_recipe *recipe)
 {
-    const lp_quantize_options *options = j->options;
+    lp_quantize_result *result = j->result;
+    LP_TRY(lp_quantize_transformed(&j->settled, recipe, steps, result, j->progress, &j->changed));
+    if (j->changed) {
+        j->settled.model = j->changed;
+        j->source = lp_model_gguf(j->changed);
+        for (int64_t i = 0; i < result->n_rows; i++) {
+            steps[i].tensor = lp_gguf_tensor_at(j->source, i);
+            steps[i].copy = lp_packing_equal(result->rows[i].packing, steps[i].tensor->packing);
+        }
+    }
+    j->solved = calloc((size_t)result->n_rows + 1, sizeof *j->solved);
+    if (!j->solved) return lp_fail_memory((size_t)result->n_rows * sizeof *j->solved, "the plan");
+    return lp_quantize_calibrated(j->source, &j->settled, recipe, steps, result, j->progress, j->solved);
+}
+
+static lp_status run(job *j, const char *path, lp_quantize_step *steps, const lp_recipe *recipe, provenance *p)
+{
+    const lp_quantize_options *options = &j->settled;
+    const lp_gguf *original = j->source;
     p->has_file_type = options->mixture || options->packing->file_type >= 0;
     p->file_type = options->mixture ? lp_mixture_file_type(options->mixture) : (uint32_t)options->packing->file_type;
     p->requantized = j->result->requantized;
@@ -424,19 +443,16 @@ static lp_status run(job *j, const char *path, const lp_quantize_step *steps, co
     if (options->dry_run) {
         memset(p->source_sha256, '0', 64);
         LP_TRY(lp_gguf_writer_create_dry(&j->writer));
-        return declare(j, p);
+        return declare(j, original, p);
     }
     j->total = (double)j->source->n_bytes;
     for (int64_t i = 0; i < j->result->n_rows; i++) j->total += (double)steps[i].tensor->n_bytes;
     LP_TRY(allocate_buffers(j, steps));
     LP_TRY(lp_gguf_writer_create(path, options->force, &j->writer)); /* first: a refusal should not take a second */
-    if (recipe->calibrated) {
-        j->solved = calloc((size_t)j->result->n_rows + 1, sizeof *j->solved);
-        if (!j->solved) return lp_fail_memory((size_t)j->result->n_rows * sizeof *j->solved, "the plan");
-        LP_TRY(lp_quantize_calibrated(j->source, options, recipe, steps, j->result, j->progress, j->solved));
-    }
     LP_TRY(hash_source(j, p->source_sha256));
-    return write_file(j, steps, p);
+    if (recipe->calibrated) LP_TRY(calibrate(j, steps, recipe));
+    LP_TRY(declare(j, original, p));
+    return write_file(j, steps, original);
 }
 
 static double now(void)
@@ -464,14 +480,16 @@ lp_status lp_quantize(const lp_gguf *source, const char *path, const lp_quantize
     lp_quantize_step *steps = NULL;
     provenance p = {0};
     lp_recipe recipe;
-    lp_quantize_options settled = *options;
-    job j = {.source = source, .options = &settled, .progress = progress, .result = result};
+    job j = {.source = source, .settled = *options, .progress = progress, .result = result};
     lp_status status = lp_recipe_parse(options->recipe, &recipe);
-    if (status == LP_OK && options->recipe) settled.search = recipe.search;
-    if (status == LP_OK) status = lp_quantize_plan(source, &settled, result, &steps);
+    if (status == LP_OK && options->recipe) j.settled.search = recipe.search;
+    if (status == LP_OK && options->stats && recipe.scale.policy != LP_SCALE_POLICY_NONE)
+        status = lp_fail(LP_USAGE, "%s: statistics of the model do not fit its scaled channels: use --calibration alone", lp_gguf_path(source));
+    if (status == LP_OK) status = lp_quantize_plan(source, &j.settled, result, &steps);
     if (status == LP_OK) status = run(&j, path, steps, &recipe, &p);
     lp_solved_free(j.solved, result->n_rows);
     lp_gguf_writer_abort(j.writer);
+    lp_model_close(j.changed);
     free_buffers(&j);
     free(p.recipe);
     free(steps);

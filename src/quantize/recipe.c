@@ -15,7 +15,7 @@ enum { MOST_TEXT = 512 };
 
 typedef enum value_kind { VALUE_REAL, VALUE_WHOLE, VALUE_CHOICE } value_kind;
 
-typedef enum stage_id { STAGE_REFERENCE, STAGE_RTN, STAGE_IMATRIX, STAGE_SMOOTH, STAGE_AWQ, STAGE_CLIP, STAGE_GPTQ, STAGE_DESCEND, STAGE_COUNT } stage_id;
+typedef enum stage_id { STAGE_REFERENCE, STAGE_RTN, STAGE_SMOOTH, STAGE_AWQ, STAGE_IMATRIX, STAGE_CLIP, STAGE_GPTQ, STAGE_DESCEND, STAGE_COUNT } stage_id;
 
 typedef struct parameter {
     const char *name;
@@ -27,6 +27,7 @@ typedef struct parameter {
 
 static const char *const orders[] = {"natural", "act", NULL};
 static const char *const groups[] = {"dynamic", "static", NULL};
+static const char *const answers[] = {"no", "yes", NULL};
 static const char *const prefixes[] = {"float", "layer", "group", NULL};
 
 #define SOLVE(field) offsetof(lp_recipe, solve.field)
@@ -34,18 +35,36 @@ static const char *const prefixes[] = {"float", "layer", "group", NULL};
 static const struct stage {
     const char *name;
     int phase;                 /* stages stand in ascending order */
+    const char *note;
     parameter parameter[12];
 } stages[] = {
-    [STAGE_REFERENCE] = {"reference", 0, {{0}}},
-    [STAGE_RTN] = {"rtn", 0, {{0}}},
-    [STAGE_IMATRIX] = {"imatrix", 2, {{"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes}}},
-    [STAGE_SMOOTH] = {"smooth", 1, {{"alpha", VALUE_REAL, offsetof(lp_recipe, alpha), 0, 1, NULL}}},
-    [STAGE_AWQ] = {"awq", 1, {{"grid", VALUE_WHOLE, offsetof(lp_recipe, grid), 2, 100, NULL}}},
-    [STAGE_CLIP] = {"clip", 2, {{"reach", VALUE_WHOLE, SOLVE(reach), 1, 64, NULL},
+    [STAGE_REFERENCE] = {"reference", 0,
+                        "the format's own search for scales (what quantize does without a recipe)",
+                        {{0}}},
+    [STAGE_RTN] = {"rtn", 0,
+                        "plain rounding to nearest",
+                        {{0}}},
+    [STAGE_SMOOTH] = {"smooth", 1,
+                      "channels of activations divided, columns of weights multiplied by a^alpha / w^(1-alpha), a and w their largest "
+                      "magnitudes; alpha=0.5, powers=no (yes: powers of two, which change no bit of the network)",
+                      {{"alpha", VALUE_REAL, offsetof(lp_recipe, scale.alpha), 0, 1, NULL},
+                       {"powers", VALUE_CHOICE, offsetof(lp_recipe, scale.powers), 0, 0, answers}}},
+    [STAGE_AWQ] = {"awq", 1,
+                   "the same with scales (mean |x|)^ratio, ratio by the error of each group of layers; grid=20 ratios from 0 on, powers=no",
+                   {{"grid", VALUE_WHOLE, offsetof(lp_recipe, scale.grid), 2, 100, NULL},
+                    {"powers", VALUE_CHOICE, offsetof(lp_recipe, scale.powers), 0, 0, answers}}},
+    [STAGE_IMATRIX] = {"imatrix", 2,
+                        "the reference search weighed by mean squares that are measured on the way; prefix=float (float, layer, group: on which network)",
+                        {{"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes}}},
+    [STAGE_CLIP] = {"clip", 2,
+                        "scales of blocks by the weighted error of their inputs; reach=8 and reach_min=2 steps of scale and offset each way, rounds=2, prefix=float",
+                        {{"reach", VALUE_WHOLE, SOLVE(reach), 1, 64, NULL},
                                 {"reach_min", VALUE_WHOLE, SOLVE(reach_b), 0, 64, NULL},
                                 {"rounds", VALUE_WHOLE, SOLVE(rounds), 1, 16, NULL},
                                 {"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes}}},
-    [STAGE_GPTQ] = {"gptq", 2, {{"damp", VALUE_REAL, SOLVE(damp), 0, 10, NULL},
+    [STAGE_GPTQ] = {"gptq", 2,
+                        "each column's rounding error goes to the columns behind it; damp=0.01, damp_tied=1 (for an embedding that is the output head too), order=natural or act, groups=dynamic or static, prefix=layer (float, group: on which network its inputs are measured), reach=0 and reach_min=0 steps of a search for scales with the error fed on, rounds=1, align=0 (1: aim at the float network's outputs)",
+                        {{"damp", VALUE_REAL, SOLVE(damp), 0, 10, NULL},
                                 {"damp_tied", VALUE_REAL, offsetof(lp_recipe, damp_tied), 0, 1000, NULL},
                                 {"order", VALUE_CHOICE, SOLVE(by_energy), 0, 0, orders},
                                 {"groups", VALUE_CHOICE, SOLVE(fixed), 0, 0, groups},
@@ -54,7 +73,9 @@ static const struct stage {
                                 {"reach_min", VALUE_WHOLE, SOLVE(reach_b), 0, 64, NULL},
                                 {"rounds", VALUE_WHOLE, SOLVE(rounds), 1, 16, NULL},
                                 {"align", VALUE_REAL, SOLVE(align), 0, 1, NULL}}},
-    [STAGE_DESCEND] = {"descend", 3, {{"passes", VALUE_WHOLE, SOLVE(passes), 1, 100, NULL},
+    [STAGE_DESCEND] = {"descend", 3,
+                        "codes and scales one by one to the best for the layer; passes=4, reach=1 (0: codes alone)",
+                        {{"passes", VALUE_WHOLE, SOLVE(passes), 1, 100, NULL},
                                       {"reach", VALUE_WHOLE, SOLVE(descent_reach), 0, 16, NULL}}},
 };
 _Static_assert(sizeof stages / sizeof stages[0] == STAGE_COUNT, "one row per stage");
@@ -65,26 +86,26 @@ static void begin_stage(stage_id id, lp_recipe *r)
     switch (id) {
     case STAGE_REFERENCE: r->search = LP_SEARCH_REFERENCE; break;
     case STAGE_RTN: r->search = LP_SEARCH_RTN; break;
-    case STAGE_IMATRIX: r->calibrated = true; break;
+    case STAGE_IMATRIX: r->calibrated = r->measured = true; break;
     case STAGE_SMOOTH:
         r->calibrated = true;
-        r->transform = LP_TRANSFORM_SMOOTH;
-        r->alpha = 0.5;
+        r->scale.policy = LP_SCALE_POLICY_SMOOTH;
+        r->scale.alpha = 0.5;
         break;
     case STAGE_AWQ:
         r->calibrated = true;
-        r->transform = LP_TRANSFORM_AWQ;
-        r->grid = 20;
+        r->scale.policy = LP_SCALE_POLICY_AWQ;
+        r->scale.grid = 20;
         break;
     case STAGE_CLIP:
-        r->calibrated = r->solves = true;
+        r->calibrated = r->measured = r->solves = true;
         r->solve.reach = 8;
         r->solve.reach_b = 2;
         r->solve.rounds = 2;
         break;
     case STAGE_GPTQ:
-        r->calibrated = r->solves = r->solve.feedback = true;
-        r->prefix = LP_PREFIX_GROUP;
+        r->calibrated = r->measured = r->solves = r->solve.feedback = true;
+        r->prefix = LP_PREFIX_LAYER;
         r->solve.damp = 0.01;
         r->damp_tied = 1.0;
         r->solve.rounds = 1;
@@ -212,9 +233,9 @@ static bool has_stage(const lp_recipe *r, int id)
     switch ((stage_id)id) {
     case STAGE_REFERENCE: return !r->calibrated && r->search == LP_SEARCH_REFERENCE;
     case STAGE_RTN: return r->search == LP_SEARCH_RTN;
-    case STAGE_IMATRIX: return r->calibrated && !r->solves && r->search == LP_SEARCH_REFERENCE;
-    case STAGE_SMOOTH: return r->transform == LP_TRANSFORM_SMOOTH;
-    case STAGE_AWQ: return r->transform == LP_TRANSFORM_AWQ;
+    case STAGE_IMATRIX: return r->measured && !r->solves;
+    case STAGE_SMOOTH: return r->scale.policy == LP_SCALE_POLICY_SMOOTH;
+    case STAGE_AWQ: return r->scale.policy == LP_SCALE_POLICY_AWQ;
     case STAGE_CLIP: return r->solves && !r->solve.feedback;
     case STAGE_GPTQ: return r->solve.feedback;
     case STAGE_DESCEND: return r->solve.passes > 0;
@@ -257,13 +278,20 @@ size_t lp_recipe_print(const lp_recipe *recipe, char *buffer, size_t n)
     return at;
 }
 
+int lp_stage_count(void) { return STAGE_COUNT; }
+
+lp_stage lp_stage_at(int index)
+{
+    return index >= 0 && index < STAGE_COUNT ? (lp_stage){stages[index].name, stages[index].note} : (lp_stage){"", ""};
+}
+
 /* ---- methods ------------------------------------------------------------------------------------------------------ */
 
 static const lp_method methods[] = {
     {"reference", "reference", "the format's own search, as ggml's"},
     {"rtn", "rtn", "rounding to nearest"},
     {"imatrix", "imatrix", "llama.cpp: mean squares as weights of the reference search (here measured layer by layer)"},
-    {"smoothquant", "smooth(alpha=0.5)+rtn", "SmoothQuant (ICML 2023)"},
+    {"smoothquant", "rtn+smooth(alpha=0.5)", "SmoothQuant (ICML 2023)"},
     {"awq", "awq(grid=20)+clip", "AWQ (MLSys 2024)"},
     {"clip", "clip", "ranges by the layer's weighted error (AWQ's second half, imatrix)"},
     {"gptq", "gptq(damp=0.01)", "GPTQ (ICLR 2023), scales fitted by the reference search"},

