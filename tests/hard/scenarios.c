@@ -625,7 +625,16 @@ static lp_status quantize_with(const char *format, const char *mixture, const ch
     if (s != LP_OK) return s;
     if (with_stats) THEN(s, lp_stats_read(with_stats, &stats));
     const lp_tensor_rule rule = {"output.*", lp_packing_by_name("q8_0")};
-    const lp_quantize_options options = {.packing = format ? lp_packing_by_name(format) : NULL, .mixture = mixture ? lp_mixture_by_name(mixture) : NULL,
+    const lp_packing *packing = NULL;
+    lp_format *parsed;
+    if (format && !(packing = lp_packing_by_name(format))) { /* of our own */
+        THEN(s, lp_format_parse(format, &parsed));
+        if (s == LP_OK) {
+            s = CALL(lp_packing_create)(parsed, &packing);
+            lp_format_free(parsed);
+        }
+    }
+    const lp_quantize_options options = {.packing = packing, .mixture = mixture ? lp_mixture_by_name(mixture) : NULL,
                                          .stats = stats, .rules = &rule, .n_rules = 1, .force = true};
     if (s == LP_OK) {
         s = CALL(lp_quantize)(g, out_path, &options, NULL, &r);
@@ -635,6 +644,7 @@ static lp_status quantize_with(const char *format, const char *mixture, const ch
             CALL(lp_quantize_result_free)(&r);
         }
     }
+    CALL(lp_packing_free)(packing);
     lp_stats_free(stats);
     lp_gguf_close(g);
     return s;
@@ -642,6 +652,30 @@ static lp_status quantize_with(const char *format, const char *mixture, const ch
 
 static lp_status quantize_q4_0(lp_sha256 *result) { return quantize_with("q4_0", NULL, stats_path, result); }
 static lp_status quantize_iq4_nl(lp_sha256 *result) { return quantize_with("iq4_nl", NULL, NULL, result); }
+static lp_status quantize_own(lp_sha256 *result)
+{
+    lp_gguf *g;
+    lp_string name = {0};
+    lp_status s = quantize_with("u4:16:(u6:8:f16)-min(u6:8:f16)", NULL, stats_path, result);
+    THEN(s, lp_gguf_open(out_path, &g));
+    if (s != LP_OK) return s;
+    s = CALL(lp_gguf_get_architecture)(g, true, &name);
+    lp_sha256_add(result, name.data, name.n);
+    for (int64_t i = 0; i < lp_gguf_tensor_count(g); i++) {
+        const lp_tensor *t = lp_gguf_tensor_at(g, i);
+        uint64_t n_bytes = 0;
+        float value[16];
+        lp_tensor row = CALL(lp_tensor_rows_of)(t, 0, 1);
+        CALL(lp_tensor_decode)(&row, 0, 0, 16, value);
+        lp_sha256_add(result, value, sizeof value);
+        ADD_VALUE(result, CALL(lp_tensor_find_nonfinite)(t, 0));
+        if (!CALL(lp_packing_tensor_bytes)(t->packing, t->dim[0], lp_tensor_rows(t), &n_bytes) || n_bytes != t->n_bytes) s = LP_CHECK;
+        if (!CALL(lp_packing_equal)(t->packing, t->packing)) s = LP_CHECK;
+    }
+    lp_gguf_close(g);
+    return s;
+}
+
 static lp_status quantize_mixture(lp_sha256 *result) { return quantize_with(NULL, "q4_k_m", NULL, result); }
 
 static lp_status quantize_gptq(lp_sha256 *result)
@@ -982,6 +1016,7 @@ const scenario scenarios[] = {
     {"read and write statistics", statistics, true, false},
     {"quantize to q4_0 with statistics", quantize_q4_0, true, false},
     {"quantize to iq4_nl", quantize_iq4_nl, true, false},
+    {"quantize to a format of our own", quantize_own, true, false},
     {"quantize to a mixture", quantize_mixture, true, false},
     {"quantize with GPTQ", quantize_gptq, true, true},
     {"solve a knapsack", knapsack, false, false},
