@@ -22,6 +22,15 @@ typedef struct dl_managed {
     void (*deleter)(struct dl_managed *);
 } dl_managed;
 
+/* The same since DLPack 1.0, which can say that the memory is read-only. */
+typedef struct dl_managed_versioned {
+    uint32_t major, minor;
+    void *context;
+    void (*deleter)(struct dl_managed_versioned *);
+    uint64_t flags;
+    dl_tensor tensor;
+} dl_managed_versioned;
+
 enum { DL_CPU = 1, DL_UINT = 1, DL_FLOAT = 2, DL_BFLOAT = 4 };
 
 static bool unknown_type(const char *what)
@@ -68,10 +77,25 @@ static bool read_dlpack(const dl_tensor *t, binding_view *view)
 
 static bool open_dlpack(PyObject *array, binding_view *view)
 {
-    view->capsule = PyObject_CallMethod(array, "__dlpack__", NULL);
+    PyObject *method = PyObject_GetAttrString(array, "__dlpack__"), *none = PyTuple_New(0);
+    PyObject *version = Py_BuildValue("{s:(ii)}", "max_version", 1, 0);
+    if (method && none && version) view->capsule = PyObject_Call(method, none, version);
+    if (!view->capsule && method && PyErr_ExceptionMatches(PyExc_TypeError)) { /* from before 1.0 */
+        PyErr_Clear();
+        view->capsule = PyObject_CallNoArgs(method);
+    }
+    Py_XDECREF(method);
+    Py_XDECREF(none);
+    Py_XDECREF(version);
     if (!view->capsule) return false;
-    const dl_managed *managed = PyCapsule_GetPointer(view->capsule, "dltensor");
-    return managed && read_dlpack(&managed->tensor, view);
+    if (!PyCapsule_IsValid(view->capsule, "dltensor_versioned")) {
+        const dl_managed *managed = PyCapsule_GetPointer(view->capsule, "dltensor");
+        return managed && read_dlpack(&managed->tensor, view);
+    }
+    const dl_managed_versioned *managed = PyCapsule_GetPointer(view->capsule, "dltensor_versioned");
+    if (managed && managed->major == 1) return read_dlpack(&managed->tensor, view);
+    if (managed) PyErr_Format(PyExc_BufferError, "DLPack %d: only versions up to 1 are known", (int)managed->major);
+    return false;
 }
 
 /* ---- the buffer protocol ----------------------------------------------------------------------------------------- */

@@ -61,6 +61,8 @@ typedef struct binding_progress {
 } binding_progress;
 void binding_progress_init(binding_progress *progress, PyObject *callable);
 
+/* Whether a number of threads is one, 0 .. 1024. false: an exception is set. */
+bool binding_threads(int n);
 /* A pool of n threads, 0: one per processor. false: an exception is set. */
 bool binding_pool(int n_threads, lp_pool **pool);
 
@@ -68,7 +70,8 @@ bool binding_pool(int n_threads, lp_pool **pool);
 
 extern PyType_Spec binding_array_spec, binding_format_spec, binding_model_spec, binding_generation_spec;
 extern PyTypeObject *binding_array_type, *binding_model_type, *binding_generation_type;
-extern PyMethodDef binding_array_methods[], binding_format_methods[], binding_pack_methods[], binding_model_methods[];
+extern PyMethodDef binding_array_methods[], binding_format_methods[], binding_pack_methods[], binding_round_methods[],
+    binding_model_methods[];
 
 typedef struct binding_model {
     PyObject_HEAD

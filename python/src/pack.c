@@ -63,9 +63,9 @@ static lp_status run(work *w, lp_pool_fn part, int n_threads)
 {
     int64_t n = w->n_rows * w->k / VALUES_PER_THREAD, most = n_threads ? n_threads : sysconf(_SC_NPROCESSORS_ONLN);
     if (n > w->n_rows) n = w->n_rows;
-    if (n > most || n_threads < 0) n = most;
+    if (n > most) n = most;
     lp_pool *pool = NULL;
-    lp_status status = n > 1 || n_threads < 0 ? lp_pool_create((int)n, &pool) : LP_OK;
+    lp_status status = n > 1 ? lp_pool_create((int)n, &pool) : LP_OK;
     if (status) return status;
     lp_pool_run(pool, part, w);
     lp_pool_destroy(pool);
@@ -110,7 +110,7 @@ static PyObject *encode(PyObject *self, PyObject *args, PyObject *kwargs)
     const char *name, *element = NULL;
     int rtn = 0, n_threads = 0;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Os|zpOi:encode", names, &array, &name, &element, &rtn, &weights, &n_threads)) return NULL;
-    const lp_packing *packing = binding_packing(name);
+    const lp_packing *packing = binding_threads(n_threads) ? binding_packing(name) : NULL;
     if (!packing) return NULL;
     if (!packing->can_encode) return binding_usage("format '%s' cannot be written", packing->name);
     binding_view view, importance;
@@ -169,7 +169,7 @@ static PyObject *decode(PyObject *self, PyObject *args, PyObject *kwargs)
     const char *name;
     int n_threads = 0;
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "Os|i:decode", names, &array, &name, &n_threads)) return NULL;
-    const lp_packing *packing = binding_packing(name);
+    const lp_packing *packing = binding_threads(n_threads) ? binding_packing(name) : NULL;
     if (!packing) return NULL;
     if (!packing->can_decode) return binding_usage("format '%s' stores no float values", packing->name);
     binding_view view;
@@ -179,18 +179,18 @@ static PyObject *decode(PyObject *self, PyObject *args, PyObject *kwargs)
     return result;
 }
 
-static PyObject *packing_name(PyObject *self, PyObject *argument)
+static PyObject *packing_of(PyObject *self, PyObject *argument)
 {
     (void)self;
     const char *name = PyUnicode_AsUTF8AndSize(argument, NULL);
     const lp_packing *packing = name ? binding_packing(name) : NULL;
-    return packing ? PyUnicode_FromString(packing->name) : NULL;
+    return packing ? Py_BuildValue("(siiO)", packing->name, packing->n_values, packing->n_bytes, packing->can_encode ? Py_True : Py_False) : NULL;
 }
 
 PyMethodDef binding_pack_methods[] = {
     {"encode", (PyCFunction)(void (*)(void))encode, METH_VARARGS | METH_KEYWORDS,
      "encode(array, format, element=None, rtn=False, importance=None, threads=0) -> Array of uint8"},
     {"decode", (PyCFunction)(void (*)(void))decode, METH_VARARGS | METH_KEYWORDS, "decode(array, format, threads=0) -> Array of float32"},
-    {"packing_name", packing_name, METH_O, "packing_name(format) -> str: the byte layout that stores a format."},
+    {"packing", packing_of, METH_O, "packing(format) -> as packings() has it: the byte layout that stores a format."},
     {NULL, NULL, 0, NULL},
 };
