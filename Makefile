@@ -47,6 +47,11 @@ coverage:
 	    xargs -0 meson test -C build-coverage --no-rebuild --timeout-multiplier 8 >build-coverage/tests.log
 	tools/coverage.py build-coverage --least 95
 
+# Rounding of every named element against the definition: 10^7 float32 and float64 numbers each, every mode, every ISA.
+FORMAT_NUMBERS := 10000000
+check-formats: all
+	build/tests/format/slow_round $(FORMAT_NUMBERS)
+
 # Compares formats, quantizers, files and tokenizers with other programs, from PyPI.
 check-peers: all $(PEERS)
 	@set -e; for check in tests/peers/check_*.py; do echo "== $$check"; $(PEERS) $$check; done
@@ -73,4 +78,4 @@ install: build/build.ninja
 clean:
 	rm -rf build build-*
 
-.PHONY: all demo test python-test bench fuzz fuzz-long coverage check-peers install clean
+.PHONY: all demo test python-test bench fuzz fuzz-long coverage check-peers check-formats install clean

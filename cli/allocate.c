@@ -35,18 +35,26 @@ static lp_status parse_size(const char *text, int64_t n_parameters, uint64_t *n_
                     "--size: '%.100s' is no size", text);
 }
 
-/* "q4_k,q6_k" as a list of names; the text holds them. */
+/* "q4_k,e2m1:32:e8m0" as a list; the text holds it. Commas within brackets belong to a format. */
 static lp_status parse_candidates(char *text, const char ***formats, int *n)
 {
-    int room = 1;
+    int room = 1, depth = 0;
     for (const char *c = text; *c; c++) room += *c == ',';
     *formats = cli_alloc((size_t)room * sizeof **formats);
     *n = 0;
-    for (char *save = NULL, *word = strtok_r(text, ", ", &save); word; word = strtok_r(NULL, ", ", &save)) {
+    for (char *word = text, *c = text; *word; c++) {
+        depth += *c == '(' || *c == '{' || *c == '[';
+        depth -= *c == ')' || *c == '}' || *c == ']';
+        if (*c && (*c != ',' || depth > 0)) continue;
         const lp_packing *packing;
+        bool last = !*c;
+        *c = 0;
         lp_status status = cli_writable_format(word, "--candidates", &packing);
         if (status) return status;
-        (*formats)[(*n)++] = packing->name;
+        lp_packing_free(packing); /* the library makes its own from the text */
+        (*formats)[(*n)++] = word;
+        word = last ? c : c + 1;
+        if (last) break;
     }
     return *n ? LP_OK : cli_fail(LP_USAGE, NULL, "--candidates: the list is empty");
 }
@@ -93,6 +101,8 @@ lp_status cli_allocate_run(const cli_common *common, const cli_allocate *options
         status = parse_candidates(names, &formats, &o.n_formats);
         o.formats = formats;
     }
+    o.sensitivity_recipe = options->sensitivity_recipe;
+    if (!status) status = lp_recipe_check(options->sensitivity_recipe, &calibrated);
     if (!status && !q->stats && !q->recipe) {
         status = calibrate(common, q->model, q->calibration, q->n_calibration, q->pool, &stats);
         q->stats = stats;

@@ -5,7 +5,7 @@
 #include "cli.h"
 
 typedef struct cli_allocate {
-    const char *size, *sensitivities, *candidates, *report;
+    const char *size, *sensitivity_recipe, *sensitivities, *candidates, *report;
     double bpw, milliseconds;
     int64_t n_context, n_windows, n_rounds, n_anchors;
 } cli_allocate;
@@ -25,6 +25,8 @@ typedef struct cli_allocate {
      "with --size: measured losses are kept in this file (JSON) and used again; those of another model or text are refused"}, \
     {"candidates", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, candidates), "LIST", 0, 0, NULL,                           \
      "with --size: the formats to choose from, between commas; default: those of GGUF that come near the size"},              \
+    {"sensitivity-recipe", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, sensitivity_recipe), "R", 0, 0, NULL,              \
+     "with --size: measure on what this recipe makes, and write the file by --recipe, which may be slow"},                    \
     {"sensitivity-context", 0, CLI_INTEGER, (offset_) + offsetof(cli_allocate, n_context), "N", 2, 2147483647, NULL,          \
      "with --size: tokens per window of the text; default 512"},                                                              \
     {"sensitivity-windows", 0, CLI_INTEGER, (offset_) + offsetof(cli_allocate, n_windows), "N", 1, 2147483647, NULL,          \

@@ -146,7 +146,8 @@ static void set_provenance(allocator *a, const char *text, size_t n_text)
     hash_text(text, n_text, t->text_sha256);
     if (q->stats) strncpy(t->stats_sha256, lp_stats_sha256(q->stats), sizeof t->stats_sha256 - 1);
     lp_recipe recipe;
-    if (q->recipe && lp_recipe_parse(q->recipe, &recipe) == LP_OK) lp_recipe_print(&recipe, t->recipe, sizeof t->recipe);
+    const char *text_of_recipe = a->o->sensitivity_recipe ? a->o->sensitivity_recipe : q->recipe;
+    if (text_of_recipe && lp_recipe_parse(text_of_recipe, &recipe) == LP_OK) lp_recipe_print(&recipe, t->recipe, sizeof t->recipe);
     else strncpy(t->recipe, q->search == LP_SEARCH_RTN ? "rtn" : "reference", sizeof t->recipe - 1);
     t->n_context = lp_harness_context(a->harness);
     t->n_windows = lp_harness_windows(a->harness);
@@ -368,7 +369,8 @@ static void set_rules(allocator *a, const int *choice)
     const lp_quantize_options *q = &a->o->quantize;
     a->n_rules = q->n_rules;
     for (int64_t i = 0; i < a->table->n_classes; i++)
-        a->rules[a->n_rules++] = (lp_tensor_rule){a->table->class_list[i].name, (*tensor_at(a, i, choice[i]))->packing};
+        a->rules[a->n_rules++] = (lp_tensor_rule){a->table->class_list[i].name,
+                                                 lp_candidates_packing(&a->candidates, (*tensor_at(a, i, choice[i]))->packing)};
 }
 
 static lp_status file_size(allocator *a, const int *choice, uint64_t *n_bytes)
@@ -394,6 +396,16 @@ static int64_t cost_of(const allocator *a, const int *choice)
     return n;
 }
 
+/* What a format of our own takes in the metadata: the tensor's key, less the dimensions that its directory entry then lacks. */
+static int64_t key_bytes(const lp_tensor *t)
+{
+    char shape[96];
+    int n = 0;
+    if (!t->packing->format) return 0;
+    for (int d = 0; d < t->n_dims; d++) n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%" PRId64, d ? "x" : "", t->dim[d]);
+    return (int64_t)(strlen("lowp.tensor.") + strlen(t->name) + strlen(t->packing->text)) + 8 + 4 + 8 + n + 1 - 8 * (t->n_dims - 1);
+}
+
 /* The costs of classes are exact: padded bytes and the rule's text. What all files have in common is found from one of them;
  * the padding before the tensors may differ. */
 static lp_status set_costs(allocator *a, int *some_choice)
@@ -408,13 +420,23 @@ static lp_status set_costs(allocator *a, int *some_choice)
             if (!lp_align_u64(c->option[j].n_bytes, alignment, &padded)) return lp_fail(LP_RESOURCE, "%s: its size overflows", c->name);
             lp_choice *choice = &a->choice[i * a->most_options + j];
             choice->loss = c->option[j].metrics.kl;
-            choice->cost[0] = (int64_t)padded + (int64_t)(strlen(c->name) + strlen(c->option[j].format)) + RULE_TEXT;
+            choice->cost[0] = (int64_t)padded + (int64_t)(strlen(c->name) + strlen(c->option[j].format)) + RULE_TEXT +
+                              key_bytes(*tensor_at(a, i, j));
             choice->cost[1] = (int64_t)ceil(c->option[j].ns);
         }
     }
-    memset(some_choice, 0, (size_t)a->table->n_classes * sizeof *some_choice);
-    LP_TRY(file_size(a, some_choice, &n_bytes));
-    a->overhead = (int64_t)n_bytes - cost_of(a, some_choice) + (int64_t)alignment - 1;
+    /* Formats of our own make the file say so: once with such, where there are any, once without. */
+    a->overhead = 0;
+    for (int own = 0; own < 2; own++) {
+        for (int64_t i = 0; i < a->table->n_classes; i++) {
+            some_choice[i] = 0;
+            for (int j = 0; j < a->table->class_list[i].n_options; j++)
+                if (((*tensor_at(a, i, j))->packing->format != NULL) == (own != 0)) some_choice[i] = j;
+        }
+        LP_TRY(file_size(a, some_choice, &n_bytes));
+        int64_t overhead = (int64_t)n_bytes - cost_of(a, some_choice) + (int64_t)alignment - 1;
+        if (overhead > a->overhead) a->overhead = overhead;
+    }
     return LP_OK;
 }
 
@@ -699,6 +721,12 @@ lp_status lp_allocate(const lp_model *model, const char *text, size_t n_text, co
     result->base = a.base;
     result->seconds = lp_seconds() - start;
     lp_harness_close(a.harness);
+    result->packings = calloc((size_t)a.candidates.n + 1, sizeof *result->packings);
+    if (!result->packings && status == LP_OK) status = lp_fail_memory((size_t)a.candidates.n * 8, "formats");
+    for (int k = 0; k < a.candidates.n && result->packings; k++) {
+        result->packings[result->n_packings++] = a.candidates.list[k].packing;
+        a.candidates.list[k].packing = NULL;
+    }
     lp_candidates_free(&a.candidates);
     free(single);
     free(a.tensor);
@@ -717,5 +745,7 @@ void lp_allocation_free(lp_allocation *r)
     free(r->rules);
     free(r->singles);
     free(r->curve);
+    for (int k = 0; k < r->n_packings; k++) lp_packing_free(r->packings[k]);
+    free(r->packings);
     memset(r, 0, sizeof *r);
 }

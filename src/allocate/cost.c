@@ -35,7 +35,7 @@ static void run_part(void *context, int thread, int n_threads)
     lp_weight w = p->weight;
     int64_t first, last;
     void *scratch = p->scratch + (size_t)thread * p->scratch_bytes;
-    w.tiles = p->tiles + (size_t)p->copy * p->copy_bytes;
+    if (p->tiles) w.tiles = p->tiles + (size_t)p->copy * p->copy_bytes;
     lp_pool_part(p->n_tiles, thread, n_threads, &first, &last);
     if (first == last) return;
     if (w.units) p->kernels->linear_i8(&w, first, last, p->act, 1, p->y, w.rows, scratch);
@@ -55,12 +55,15 @@ static lp_status make(product *p, const lp_tensor *t, uint64_t n_bytes, int n_th
 {
     int64_t k = t->dim[0];
     memset(p, 0, sizeof *p);
+    const lp_unit_class *units = lp_packing_units(t->packing, k);
+    bool repacked = units || t->packing->is_float; /* otherwise values are decoded from where they lie */
     p->kernels = lp_kernels_current();
-    p->tile_bytes = lp_weight_tile_bytes(t->packing, k);
+    p->tile_bytes = repacked ? lp_weight_tile_bytes(t->packing, k) : 0;
     p->n_tiles = (lp_tensor_rows(t) + LP_TILE_ROWS - 1) / LP_TILE_ROWS;
     p->scratch_bytes = (lp_linear_scratch_bytes(k) + 63) & ~(size_t)63;
     size_t all = SIZE_MAX;
-    if (lp_mul_size((size_t)p->n_tiles, p->tile_bytes, &p->copy_bytes) && p->copy_bytes) {
+    p->n_copies = 1;
+    if (repacked && lp_mul_size((size_t)p->n_tiles, p->tile_bytes, &p->copy_bytes) && p->copy_bytes) {
         uint64_t wanted = (n_bytes < MOST_BYTES ? n_bytes : MOST_BYTES) / p->copy_bytes;
         p->n_copies = wanted < 1 ? 1 : wanted > MOST_COPIES ? MOST_COPIES : (int)wanted;
         if (lp_mul_size(p->copy_bytes, (size_t)p->n_copies, &all)) p->tiles = lp_aligned_alloc(all);
@@ -69,15 +72,15 @@ static lp_status make(product *p, const lp_tensor *t, uint64_t n_bytes, int n_th
     p->scratch = lp_aligned_alloc((size_t)n_threads * p->scratch_bytes);
     p->x = lp_aligned_alloc((size_t)k * sizeof(float));
     p->y = lp_aligned_alloc((size_t)p->n_tiles * LP_TILE_ROWS * sizeof(float));
-    if (!p->tiles || !p->act || !p->scratch || !p->x || !p->y) return lp_fail_memory(all, "timing a product");
+    if ((repacked && !p->tiles) || !p->act || !p->scratch || !p->x || !p->y) return lp_fail_memory(all, "timing a product");
     for (int64_t i = 0; i < k; i++) p->x[i] = (float)(i * 37 % 101 - 50) / 50.0f;
-    p->weight = (lp_weight){.source = t, .rows = lp_tensor_rows(t), .cols = k, .units = lp_packing_unit_class(t->packing),
+    p->weight = (lp_weight){.source = t, .rows = lp_tensor_rows(t), .cols = k, .units = units,
                             .tile_bytes = p->tile_bytes};
     if (p->weight.units) {
         lp_act_row row = lp_act_row_at(p->act, k, 0);
         p->kernels->quantize_i8(p->x, k, &row);
     }
-    for (int64_t i = 0; i < p->n_tiles; i++) lp_weight_pack_tile(t, i, p->tiles + (size_t)i * p->tile_bytes);
+    for (int64_t i = 0; i < p->n_tiles && repacked; i++) lp_weight_pack_tile(t, i, p->tiles + (size_t)i * p->tile_bytes);
     for (int c = 1; c < p->n_copies; c++) memcpy(p->tiles + (size_t)c * p->copy_bytes, p->tiles, p->copy_bytes);
     return LP_OK;
 }

@@ -282,6 +282,62 @@ INLINE void posit_f32(const lp_lanes *c, bool wants_codes, const float *x, int64
     }
 }
 
+/* ---- the quickest -------------------------------------------------------------------------------------------------
+
+ * Nearest-even and saturating. Rounding keeps the order and the ends are values: clamped first, a number needs nothing
+ * more after. NaN passes all comparisons as the second operand and is put in its one form at the end. */
+INLINE void plain_f32(const lp_lanes *c, bool is_signed_zero, const float *x, int64_t n, float *y)
+{
+    const float low = -(float)c->top[1], high = (float)c->top[0];
+    const uint32_t lift = ((uint32_t)(23 - c->mantissa) << 23) + 0x400000; /* one and a half: sums of both signs stay above */
+    const uint32_t min_normal = (uint32_t)(c->e_min + 127) << 23;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), sign = bits & 1u << 31;
+        float a = low > x[i] ? low : x[i];
+        a = high < a ? high : a;
+        uint32_t exponent = bits_f32(a) & 0x7f800000u;
+        float shift = f32_of((exponent > min_normal ? exponent : min_normal) + lift);
+        uint32_t z = bits_f32((a + shift) - shift);
+        if (is_signed_zero) z |= sign;
+        y[i] = f32_of(x[i] == x[i] ? z : sign | 0x7fc00000u);
+    }
+}
+
+/* Elements with float32's exponents: the bits themselves are the ladder. */
+INLINE void plain_scaled_f32(const lp_lanes *c, const float *x, int64_t n, float *y)
+{
+    const uint32_t cut = (uint32_t)(23 - c->mantissa), one = cut ? 1 : 0, half = cut ? (1u << cut) / 2 - 1 : 0, mask = UINT32_MAX << cut,
+                   top = c->top_bits;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), a = bits & 0x7fffffffu;
+        uint32_t r = (a + half + (a >> cut & one)) & mask;
+        r = r < top ? r : top;
+        r = a > 0x7f800000u ? 0x7fc00000u : r;
+        y[i] = f32_of(r | (bits & 1u << 31));
+    }
+}
+
+/* ---- few values -------------------------------------------------------------------------------------------------- */
+
+INLINE void few_f32(const lp_lanes *lanes, bool wants_codes, const float *x, int64_t n, float *y, uint32_t *restrict codes)
+{
+    const lp_lanes constants = *lanes, *c = &constants;
+    const uint32_t zero_sign = c->negative_zero ? 1u << 31 : 0, sign_code = c->negative_zero ? c->sign_bit : 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t sign = bits_f32(x[i]) & 1u << 31;
+        uint32_t z = wants_codes ? c->few_code[0] : bits_f32(c->few_value[0]);
+#pragma GCC unroll 16
+        for (int k = 1; k < 16; k++) z = x[i] >= c->few_border[k] ? (wants_codes ? c->few_code[k] : bits_f32(c->few_value[k])) : z;
+        if (wants_codes) {
+            uint32_t minus = z == 0 && sign ? sign_code : 0;
+            codes[i] = x[i] == x[i] ? z | minus : c->nan_code;
+        } else {
+            z |= z == 0 ? sign & zero_sign : 0;
+            y[i] = f32_of(x[i] == x[i] ? z : sign | 0x7fc00000u);
+        }
+    }
+}
+
 /* ---- the functions ----------------------------------------------------------------------------------------------- */
 
 #define LADDER_F32(WHAT, OUT)                                                                                        \
@@ -310,6 +366,16 @@ static void values_f32(const lp_lanes *c, const float *x, int64_t n, float *y, u
         posit_f32(c, false, x, n, y, NULL);
         return;
     }
+    if (c->kind == LP_LANE_FEW) {
+        few_f32(c, false, x, n, y, NULL);
+        return;
+    }
+    if (c->is_plain) {
+        if (c->kind == LP_LANE_LADDER_SCALED) plain_scaled_f32(c, x, n, y);
+        else if (c->negative_zero) plain_f32(c, true, x, n, y);
+        else plain_f32(c, false, x, n, y);
+        return;
+    }
     LADDER_F32(values, y)
 }
 
@@ -317,6 +383,10 @@ static void codes_f32(const lp_lanes *c, const float *x, int64_t n, uint32_t *co
 {
     if (c->kind == LP_LANE_POSIT) {
         posit_f32(c, true, x, n, NULL, codes);
+        return;
+    }
+    if (c->kind == LP_LANE_FEW) {
+        few_f32(c, true, x, n, NULL, codes);
         return;
     }
     LADDER_F32(codes, codes)

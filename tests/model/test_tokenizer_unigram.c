@@ -122,7 +122,7 @@ static void the_table_replaces_the_longest_text_and_spaces_collapse(void **state
 static void a_table_that_points_outside_itself_is_refused_or_replaces_nothing(void **state)
 {
     (void)state;
-    table map = {0};
+    static table map;
     lp_tokenizer *t;
     lp_tokenizer_source source = source_of(&map);
     static const struct {
