@@ -65,6 +65,7 @@ extern const cli_verb *const cli_verbs[]; /* all, in the order of --help; NULL a
 enum { CLI_MOST_VERBS = 63 };
 extern const cli_verb cli_info,
     cli_formats,
+    cli_methods,
     cli_cast,
     cli_quantize,
     cli_methods,

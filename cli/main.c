@@ -9,6 +9,7 @@
 const cli_verb *const cli_verbs[] = {
     &cli_info,
     &cli_formats,
+    &cli_methods,
     &cli_cast,
     &cli_quantize,
     &cli_methods,
