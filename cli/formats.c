@@ -99,6 +99,10 @@ static void describe_element(const lp_element *e, char *out, size_t n)
     case LP_ELEMENT_POWER:
         snprintf(out, n, "power of two with a sign, %d bits%s", e->bits, e->n_levels < 1 << e->bits ? ", and zero" : ", no zero");
         break;
+    case LP_ELEMENT_EXPONENT:
+        snprintf(out, n, "integer q of %d bits as sign(q) (|q|/%d)^(1/%.3g)", e->bits, (1 << (e->bits - 1)) - 1,
+                 (double)e->fraction / 1000);
+        break;
     case LP_ELEMENT_COMPLEX: snprintf(out, n, "one of 1 i -1 -i by quarter turns"); break;
     case LP_ELEMENT_TABLE:
         snprintf(out, n, "%d-bit index into a table of %d values%s%s", e->bits, e->n_levels, e->table_name ? ", " : "",
@@ -280,6 +284,10 @@ static void explain(FILE *out, const char *text, const lp_format *f, bool verbos
     fprintf(out, "\n%s%s%s", row ? "  " : "", row ? row->note : "", row ? "\n" : "");
     describe_element(&f->element, line, sizeof line);
     fprintf(out, "  element  %s\n", line);
+    for (int i = 0; i < f->n_alternatives; i++) {
+        describe_element(&f->alternative[i], line, sizeof line);
+        fprintf(out, "  or       %s%s\n", line, i + 1 == f->n_alternatives ? ": a choice per block" : "");
+    }
     if (f->element.kind == LP_ELEMENT_FLOAT) fprintf(out, "  special  %s\n", special_words[f->element.specials]);
     if (f->scale) print_plane(out, "scale", f->scale, f);
     if (f->zero) print_plane(out, "offset", f->zero, f);
