@@ -213,11 +213,13 @@ static void sort_options(const lp_tensor_class *c, int *order)
     }
 }
 
-/* Anchors lie in the middles of equal parts of the options by size. */
+/* Anchors lie in the middles of equal parts of the options by size. A table that was read may have enough of them elsewhere. */
 static bool is_anchor(const allocator *a, const lp_tensor_class *c, int j)
 {
-    int order[MOST_OPTIONS], n = c->n_options, n_anchors = a->o->n_anchors;
+    int order[MOST_OPTIONS], n = c->n_options, n_anchors = a->o->n_anchors, n_measured = 0;
     if (n_anchors < 1 || n_anchors >= n) return true;
+    for (int k = 0; k < n; k++) n_measured += c->option[k].measured;
+    if (n_measured >= n_anchors) return false;
     sort_options(c, order);
     for (int k = 0; k < n_anchors; k++)
         if (order[(2 * k + 1) * n / (2 * n_anchors)] == j) return true;
