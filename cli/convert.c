@@ -79,7 +79,7 @@ const cli_verb cli_convert = {
     .summary = "between GGUF files and folders of safetensors",
     .details = "A folder has config.json, tokenizer.json and model.safetensors (or shards with an index), as Hugging Face "
                "writes them. Tensors keep their bytes; vectors of 16 bits are F32 in a GGUF file and come back as they "
-               "were. What the other container cannot hold is refused by name: quantized types, unknown architectures, "
+               "were. Experts are one tensor in a GGUF file, and gemma's norms 1 + w. What the other container cannot hold is refused by name: quantized types, unknown architectures, "
                "pre-tokenizers or tensors. Every verb also takes such a folder as MODEL. GGUF to GGUF joins or splits "
                "shards.",
     .examples = "lowp convert embedded -o folder\nlowp convert folder -o again.gguf\nlowp diff embedded again.gguf\n"

@@ -36,25 +36,42 @@ static int list_values(const lp_element *e, double *values, int *n_special)
 /* Least and largest finite value of an element of any width. */
 static void value_range(const lp_element *e, double *least, double *most)
 {
-    double values[MOST_VALUES];
-    int n_special, n = list_values(e, values, &n_special);
-    if (n) {
-        *least = values[0];
-        *most = values[n - 1];
-        return;
-    }
-    if (e->kind == LP_ELEMENT_FLOAT) {
+    if (e->kind == LP_ELEMENT_FLOAT && e->bits > 16) {
         int top = (1 << e->exponent) - 1 - e->bias - (e->specials == LP_SPECIALS_IEEE);
         *most = ldexp(2 - ldexp(1, -e->mantissa), top);
         *least = e->is_signed ? -*most : 0;
-    } else {
-        double all = ldexp(1, e->bits);
-        bool bipolar = e->kind == LP_ELEMENT_BIPOLAR;
-        double step = e->kind == LP_ELEMENT_FIXED ? ldexp(1, -e->fraction) : 1;
-        bool is_signed = e->is_signed || e->kind == LP_ELEMENT_FIXED;
-        *least = bipolar ? 1 - all : is_signed ? -all / 2 * step : 0;
-        *most = bipolar ? all - 1 : (is_signed ? all / 2 - 1 : all - 1) * step;
+        return;
     }
+    *least = INFINITY;
+    *most = -INFINITY;
+    for (uint32_t code = 0; code < 1u << e->bits; code++) {
+        double v = lp_element_value(e, code);
+        if (!isfinite(v)) continue;
+        if (v < *least) *least = v;
+        if (v > *most) *most = v;
+    }
+}
+
+/* The least positive value, and the distance from 1 to the next value above it (0 where 1 is no value or the last one). */
+static void value_steps(const lp_element *e, double *smallest, double *epsilon)
+{
+    *smallest = INFINITY;
+    *epsilon = INFINITY;
+    bool has_one = false;
+    if (e->kind == LP_ELEMENT_FLOAT && e->bits > 16) {
+        *smallest = ldexp(1, 1 - e->bias - e->mantissa);
+        *epsilon = ldexp(1, -e->mantissa);
+        return;
+    }
+    for (uint32_t code = 0; code < 1u << e->bits; code++) {
+        double v = lp_element_value(e, code);
+        if (!isfinite(v)) continue;
+        if (v > 0 && v < *smallest) *smallest = v;
+        if (v > 1 && v - 1 < *epsilon) *epsilon = v - 1;
+        has_one |= v == 1;
+    }
+    if (!has_one || isinf(*epsilon)) *epsilon = 0;
+    if (isinf(*smallest)) *smallest = 0;
 }
 
 /* ---- words ------------------------------------------------------------------------------------------------------- */
@@ -180,6 +197,44 @@ static void print_values(FILE *out, const double *values, int n)
     fputc('\n', out);
 }
 
+/* ---- the picture as SVG ------------------------------------------------------------------------------------------ */
+
+/* A tick per value above an axis with numbers, at most 65536 values. */
+static lp_status write_svg(const char *path, const char *title, const lp_element *e)
+{
+    enum { WIDTH = 1000, HEIGHT = 170, MARGIN = 40, AXIS = 110, N_LABELS = 9 };
+    double least, most;
+    value_range(e, &least, &most);
+    if (e->bits > 16 || !(most > least))
+        return cli_fail(LP_USAGE, "elements of at most 16 bits have one", "--svg: no picture of %s", title);
+    bool to_stdout = strcmp(path, "-") == 0;
+    FILE *f = to_stdout ? cli_out() : fopen(path, "wx");
+    if (!f) return cli_fail(LP_USAGE, NULL, "%s: it cannot be created, or exists", path);
+    bool logarithmic = least > 0 && most / least > 1e4;
+    double low = logarithmic ? log(least) : least, high = logarithmic ? log(most) : most;
+    fprintf(f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"14\">\n"
+            "<rect width=\"%d\" height=\"%d\" fill=\"white\"/>\n<text x=\"%d\" y=\"25\">%s%s</text>\n"
+            "<path stroke=\"black\" d=\"M%d %dH%d\"/>\n<path stroke=\"#1f5fbf\" stroke-width=\"%s\" d=\"",
+            WIDTH, HEIGHT, WIDTH, HEIGHT, MARGIN, title, logarithmic ? " (logarithmic)" : "", MARGIN, AXIS, WIDTH - MARGIN,
+            e->bits > 6 ? "0.5" : "2");
+    for (uint32_t code = 0; code < 1u << e->bits; code++) {
+        double v = lp_element_value(e, code), at = logarithmic ? log(v) : v;
+        if (isfinite(v)) fprintf(f, "M%.2f %dV%d", MARGIN + (at - low) / (high - low) * (WIDTH - 2 * MARGIN), AXIS - 60, AXIS);
+    }
+    fputs("\"/>\n", f);
+    for (int i = 0; i < N_LABELS; i++) {
+        double part = (double)i / (N_LABELS - 1), v = low + part * (high - low);
+        fprintf(f, "<text x=\"%.2f\" y=\"%d\" text-anchor=\"middle\">%.4g</text>\n", MARGIN + part * (WIDTH - 2 * MARGIN), AXIS + 25,
+                logarithmic ? exp(v) : v);
+    }
+    fputs("</svg>\n", f);
+    if (to_stdout) return LP_OK;
+    bool failed = ferror(f);
+    failed |= fclose(f) != 0;
+    return failed ? cli_fail(LP_RESOURCE, NULL, "%s: it cannot be written", path) : LP_OK;
+}
+
 /* ---- one format -------------------------------------------------------------------------------------------------- */
 
 static const lp_format_row *row_of(const char *text, const lp_format *format)
@@ -194,7 +249,8 @@ static const lp_format_row *row_of(const char *text, const lp_format *format)
 /* What a layout without a format text is. */
 static const char *layout_note(const lp_packing *p)
 {
-    return p->name[0] == 'i' ? "patterns of a code book with signs" : "-1 0 1 2 times a scale";
+    return p->name[0] == 'i' ? "patterns of a code book with signs: known by its bytes, no text describes it"
+                             : "-1 0 1 2 times a scale: known by its bytes, no text describes it";
 }
 
 static void print_storage(FILE *out, const lp_packing *p)
@@ -236,14 +292,20 @@ static void explain(FILE *out, const char *text, const lp_format *f, bool verbos
     const lp_packing *packing = row ? lp_packing_by_name(row->name) : NULL;
     print_storage(out, packing ? packing : cli_packing_of(f));
     fprintf(out, "  range    %.9g to %.9g%s\n", least, most, f->scale ? " (of the element)" : "");
+    double smallest, epsilon;
+    value_steps(&f->element, &smallest, &epsilon);
+    if (f->element.kind != LP_ELEMENT_COMPLEX) fprintf(out, "  smallest %.9g above zero\n", smallest);
+    if (epsilon > 0) fprintf(out, "  epsilon  %.9g (from 1 to the next value)\n", epsilon);
     if (n > MOST_SHOWN && !verbose)
         fprintf(out, "  values   %d (-v lists them)\n", n);
+    else if (f->element.kind == LP_ELEMENT_COMPLEX)
+        fputs("  values   1 i -1 -i\n", out);
     else if (n)
         print_values(out, values, n);
     if (n_special)
         fprintf(out, "           and %d code%s %s\n", n_special, n_special == 1 ? "" : "s",
-                f->element.kind == LP_ELEMENT_FLOAT ? "without a finite value" : "not in use");
-    if (n) print_line(out, values, n);
+                f->element.kind == LP_ELEMENT_FLOAT || f->element.kind == LP_ELEMENT_POSIT ? "without a finite value" : "not in use");
+    if (n && f->element.kind != LP_ELEMENT_COMPLEX) print_line(out, values, n);
 }
 
 static void json_format(cli_json *json, const char *name, const char *text, const char *note, const lp_format *f)
@@ -259,6 +321,10 @@ static void json_format(cli_json *json, const char *name, const char *text, cons
     value_range(&f->element, &least, &most);
     cli_json_real(json, "element_minimum", least);
     cli_json_real(json, "element_maximum", most);
+    double smallest, epsilon;
+    value_steps(&f->element, &smallest, &epsilon);
+    cli_json_real(json, "element_smallest", smallest);
+    cli_json_real(json, "element_epsilon", epsilon);
     int n_special, n = list_values(&f->element, values, &n_special);
     cli_json_array(json, "element_values");
     for (int i = 0; i < n; i++) cli_json_real(json, NULL, values[i]);
@@ -266,8 +332,14 @@ static void json_format(cli_json *json, const char *name, const char *text, cons
     cli_json_close(json);
 }
 
-static lp_status explain_one(const cli_common *common)
+typedef struct formats_options {
+    cli_common common;
+    const char *svg;
+} formats_options;
+
+static lp_status explain_one(const formats_options *options)
 {
+    const cli_common *common = &options->common;
     const char *text = common->operand[0];
     lp_format *format;
     const lp_packing *layout = lp_packing_by_name(text);
@@ -290,10 +362,15 @@ static lp_status explain_one(const cli_common *common)
         cli_json_close(&json);
         cli_json_end(&json);
     } else {
-        explain(cli_out(), text, format, common->verbose);
+        if (!options->svg || strcmp(options->svg, "-") != 0) explain(cli_out(), text, format, common->verbose);
+    }
+    if (options->svg) {
+        char title[256];
+        lp_format_print(format, title, sizeof title);
+        status = write_svg(options->svg, title, &format->element);
     }
     lp_format_free(format);
-    return LP_OK;
+    return status;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------------------- */
@@ -310,6 +387,17 @@ static lp_status list_json(void)
         if (status) return status;
         json_format(&json, row->name, row->text, row->note, format);
         lp_format_free(format);
+    }
+    for (int i = 0; i < lp_packing_count(); i++) {
+        const lp_packing *p = lp_packing_at(i);
+        if (!p->can_decode || p->text[0]) continue;
+        cli_json_object(&json, NULL); /* code books: no element, so no text */
+        cli_json_text(&json, "name", p->name);
+        cli_json_text(&json, "text", NULL);
+        cli_json_real(&json, "bits_per_value", 8.0 * p->n_bytes / p->n_values);
+        cli_json_text(&json, "note", layout_note(p));
+        cli_json_bool(&json, "can_quantize", p->can_encode);
+        cli_json_close(&json);
     }
     cli_json_close(&json);
     cli_json_end(&json);
@@ -351,12 +439,20 @@ static lp_status list_table(const cli_common *common)
 
 static lp_status run(const void *argument)
 {
-    const cli_common *common = argument;
-    if (common->n_operands) return explain_one(common);
+    const formats_options *options = argument;
+    const cli_common *common = &options->common;
+    if (common->n_operands) return explain_one(options);
+    if (options->svg) return cli_fail(LP_USAGE, "lowp formats e4m3 --svg e4m3.svg", "--svg: a picture shows one format");
     return common->json ? list_json() : list_table(common);
 }
 
-static const cli_common defaults = {0};
+static const cli_option options_table[] = {
+    {"svg", 0, CLI_TEXT, offsetof(formats_options, svg), "FILE", 0, 0, NULL,
+     "also write a picture of the values on a number line (- is stdout)"},
+    {0},
+};
+
+static const formats_options defaults = {0};
 
 const cli_verb cli_formats = {
     .name = "formats",
@@ -364,8 +460,8 @@ const cli_verb cli_formats = {
     .summary = "the number formats, or one of them explained",
     .details = "Without an argument: all named formats. With a name (q4_k) or a text (e2m1:32:e8m0: element, values per "
                "scale, format of the scale): its values, range and bits, and where the values lie on a line.",
-    .examples = "lowp formats\nlowp formats e2m1:32:e8m0\nlowp formats q4_k\nlowp formats nf4 --json\n",
-    .options = {NULL},
+    .examples = "lowp formats\nlowp formats e2m1:32:e8m0\nlowp formats q4_k\nlowp formats nf4 --json\nlowp formats p8.0 --svg p8.svg\n",
+    .options = {options_table},
     .options_size = sizeof defaults,
     .defaults = &defaults,
     .most_operands = 1,

@@ -30,18 +30,24 @@ static void print_wrapped(FILE *out, const char *text, int at, int indent)
     fputc('\n', out);
 }
 
+/* "a|b|c" from column `at` on, broken behind a bar where the line ends. Returns the column reached. */
+static int print_choices(FILE *out, const char *const *choices, int at)
+{
+    int indent = at;
+    for (; *choices; choices++) {
+        if (at > indent && at + (int)strlen(*choices) + (choices[1] != NULL) > HELP_WIDTH) at = fprintf(out, "\n%*s", indent, "") - 1;
+        at += fprintf(out, "%s%s", *choices, choices[1] ? "|" : "");
+    }
+    return at;
+}
+
 static void print_option(FILE *out, const cli_option *o)
 {
-    char left[192], names[128] = "";
-    for (int i = 0; o->choices && o->choices[i]; i++) {
-        size_t n = strlen(names);
-        snprintf(names + n, sizeof names - n, "%s%s", i ? "|" : "", o->choices[i]);
-    }
-    const char *value = o->value ? o->value : o->choices ? names : NULL; /* long lists name a value and stand in the text */
     char letter[5] = "    ";
     if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
-    snprintf(left, sizeof left, "  %s--%s%s%s", letter, o->name, value ? " " : "", value ? value : "");
-    int at = fprintf(out, "%s", left);
+    int at = fprintf(out, "  %s--%s%s", letter, o->name, o->choices || o->value ? " " : "");
+    if (o->value) at += fprintf(out, "%s", o->value); /* long lists of choices name a value and stand in the text */
+    else if (o->choices) at = print_choices(out, o->choices, at);
     if (at > HELP_COLUMN - 2) {
         fputc('\n', out);
         at = 0;

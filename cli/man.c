@@ -56,16 +56,19 @@ static void put_option(FILE *out, const cli_option *o)
     if (o->letter) fprintf(out, "Fl %c , ", o->letter);
     fputs("Fl \\-", out);
     put_word(out, o->name, strlen(o->name), false);
-    if (o->choices && !o->value) fputs(" Ar ", out);
-    for (int i = 0; o->choices && !o->value && o->choices[i]; i++) fprintf(out, "%s%s", i ? "|" : "\\&", o->choices[i]);
-    if (o->value) fputs(" Ar \\&", out), put_word(out, o->value, strlen(o->value), false);
+    if (o->value || o->choices) fputs(" Ar ", out);
+    for (int i = 0; !o->value && o->choices && o->choices[i]; i++) {
+        fputs(i ? " | \\&" : "\\&", out);
+        put_word(out, o->choices[i], strlen(o->choices[i]), false);
+    }
+    if (o->value) fputs("\\&", out), put_word(out, o->value, strlen(o->value), false);
     fputc('\n', out);
     put_text(out, o->help);
 }
 
 static void put_verb(FILE *out, const cli_verb *verb)
 {
-    fprintf(out, ".Ss %s\n.Dl lowp %s ", verb->name, verb->name);
+    fprintf(out, ".Ss %s\n.Dl lowp %s%s", verb->name, verb->name, *verb->usage ? " " : "");
     put_word(out, verb->usage, strlen(verb->usage), false);
     fputs("\n.Pp\n", out);
     put_text(out, verb->details);

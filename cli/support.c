@@ -47,7 +47,41 @@ const lp_packing *cli_packing_of(const lp_format *format)
     return NULL;
 }
 
-lp_status cli_writable_format(const char *text, const char *option, const lp_packing **packing)
+/* "table(FILE):32:f16" with the file's numbers in place: "{-3,-1,0,1,3}:32:f16"; *out is freed by the caller. */
+static lp_status insert_table(const char *text, const char *option, char **out)
+{
+    const char *begin = strstr(text, "table("), *end = begin ? strchr(begin, ')') : NULL;
+    if (!end) {
+        *out = cli_copy(text);
+        return LP_OK;
+    }
+    char path[1024], *numbers = NULL;
+    size_t n_path = (size_t)(end - begin) - 6, n = 0;
+    if (n_path == 0 || n_path >= sizeof path)
+        return cli_fail(LP_USAGE, "for example: table(levels.txt):32:f16", "%s: '%.200s': no file is named", option, text);
+    memcpy(path, begin + 6, n_path);
+    path[n_path] = 0;
+    lp_status status = lp_text_read(path, &numbers, &n);
+    if (status) return status;
+    if (n > 4096) n = 4096; /* more than any table has; the parser says what is wrong */
+    char *at = *out = cli_alloc(strlen(text) + n + 3);
+    memcpy(at, text, (size_t)(begin - text));
+    at += begin - text;
+    *at++ = '{';
+    bool gap = false;
+    for (size_t i = 0; i < n; i++) { /* numbers apart by spaces, commas or lines */
+        bool separator = strchr(" ,;\t\r\n", numbers[i]) != NULL;
+        if (!separator && gap && at[-1] != '{') *at++ = ',';
+        if (!separator) *at++ = numbers[i];
+        gap = separator;
+    }
+    *at++ = '}';
+    memcpy(at, end + 1, strlen(end + 1) + 1);
+    free(numbers);
+    return LP_OK;
+}
+
+static lp_status writable_format(const char *text, const char *option, const lp_packing **packing)
 {
     const lp_packing *p = lp_packing_by_name(text);
     lp_format *format = NULL;
@@ -67,6 +101,17 @@ lp_status cli_writable_format(const char *text, const char *option, const lp_pac
     *packing = NULL;
     lp_packing_free(p);
     return cli_fail(LP_USAGE, advice, "%s: '%.200s': %s%s", option, text, why, question);
+}
+
+lp_status cli_writable_format(const char *text, const char *option, const lp_packing **packing)
+{
+    char *whole;
+    *packing = NULL;
+    lp_status status = insert_table(text, option, &whole);
+    if (status) return status;
+    status = writable_format(whole, option, packing);
+    free(whole);
+    return status;
 }
 
 int64_t cli_parameters(const lp_gguf *gguf, uint64_t *n_tensor_bytes)

@@ -116,6 +116,8 @@ typedef struct lp_allocate_options {
     const char *const *formats;  /* [n_formats] candidates; NULL: all that are worth trying at this size */
     int n_formats;
     lp_quantize_options quantize; /* search, statistics, rules (a tensor with a rule has no choice), pool */
+    const char *sensitivity_recipe; /* candidates are made by this instead of quantize.recipe, which is slow perhaps; NULL: the same.
+                                  * What is measured is then of these candidates, not of the file to come */
     lp_sensitivity_options sensitivity;
     const char *scratch;         /* a path beside which candidates are written for the time of the call */
     const char *table;           /* sensitivities are read from and added to this file; NULL: none */
@@ -142,7 +144,9 @@ typedef struct lp_allocation {
     int *choice;               /* [n_classes] option of each class */
     lp_tensor_rule *rules;     /* [n_rules] the same as rules for lp_quantize, the caller's own first */
     int n_rules;
-    const lp_packing *base;    /* format of most weights */
+    const lp_packing *base;    /* of the tensors that no rule names */
+    const lp_packing **packings; /* [n_packings] of our own, which the rules point to */
+    int n_packings;
     uint64_t n_bytes;          /* of the file that these rules give */
     double objective, lower_bound, relaxation; /* of the problem that was solved last: KL in nats per token */
     bool optimal;
@@ -165,6 +169,12 @@ typedef struct lp_allocation {
  * text says how large that is); a table of another model or text. */
 LP_API lp_status lp_allocate(const lp_model *model, const char *text, size_t n_text, const lp_allocate_options *options,
                              const lp_progress *progress, lp_allocation *result);
+
+/* One HTML page that needs nothing else: bits of every tensor, the curve of size and loss, bytes and errors. model and file:
+ * their names, for the title. */
+LP_API lp_status lp_allocation_write_report(const lp_allocation *allocation, const char *model, const char *file,
+                                            const char *path, bool force);
+
 LP_API void lp_allocation_free(lp_allocation *result);
 
 #ifdef __cplusplus

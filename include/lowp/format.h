@@ -98,8 +98,9 @@ typedef struct lp_element {
     int exponent, mantissa; /* FLOAT: field widths; POSIT: exponent is es */
     int bias;              /* FLOAT: exponent bias */
     lp_specials specials;  /* FLOAT */
-    const float *table;    /* TABLE: n_levels values by code, static */
-    const char *table_name; /* TABLE */
+    const float *table;    /* TABLE: n_levels values by code, static; NULL: written out, own_table has them */
+    const char *table_name; /* TABLE; NULL: written out */
+    float own_table[32];
     int fraction;          /* FIXED: bits after the point; negative: zeros before it */
     lp_tie tie;            /* of nearest-even rounding */
 } lp_element;
@@ -127,6 +128,7 @@ struct lp_format {
  *   element = u1..u16 i2..i16 b1..b8 t, fixed point: qI.F or iNfF uNfF (N bits, F of them after the point, F from -99 to
  *             99), [u]eXmY[ieee|fn|fnuz|none][bBIAS] f32 f16 bf16 e8m0, posits: pN.ES, powers of two: s1..s8 s2z..s8z, c2,
  *             or a table: nf4 fp4 af4 iq4nl e2m1uz ... (lp_format_row_at lists them)
+ *             or written out, 2 to 32 values by code: {-7,-3,-1,0,1,3,7}
  *   block   = values per scale along a row: "32"; rows x values: "16x16", "allx1"; "row" = 1xall; "tensor" = allxall
  *   scale   = element | "(" format ")"                                              at most three scales deep
  *   offset  = "+min" | "-min" | "+zero", then "(" format ")" unless it is the scale's (min) or the element's (zero)

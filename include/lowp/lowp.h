@@ -3,6 +3,7 @@
 #define LOWP_LOWP_H
 
 #include <lowp/allocate.h>
+#include <lowp/arith.h>
 #include <lowp/bench.h>
 #include <lowp/calibrate.h>
 #include <lowp/chat.h>

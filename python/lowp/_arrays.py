@@ -23,7 +23,7 @@ def _raw(x: Any) -> tuple[Any, str | None]:
     """What the extension can read of an array, and the format of its codes; None: they are plain numbers."""
     dtype = getattr(x, "dtype", None)
     element = _ML_DTYPES.get(getattr(dtype, "name", ""))
-    if element is None or not hasattr(x, "view"):
+    if dtype is None or element is None or not hasattr(x, "view"):
         return x, None
     return x.view(f"u{dtype.itemsize}"), element
 
@@ -51,7 +51,7 @@ class Format(_lowp.Format):
     >>> Format("e4m4x")
     Traceback (most recent call last):
         ...
-    lowp.UsageError: format 'e4m4x': ...
+    lowp.UsageError: ...
     """
 
     __slots__ = ()
@@ -93,6 +93,70 @@ class Format(_lowp.Format):
     def min_positive(self) -> float:
         """Smallest value of the element above 0."""
         return min(x for x in self._finite() if x > 0)
+
+
+def _text(format: str | Format) -> str:
+    return format.text if isinstance(format, Format) else format
+
+
+def _rounding(x: Any, format: str | Format, rounding: str, overflow: str, subnormals: str, random_bits: int, seed: int, first: int,
+              threads: int) -> tuple[Any, ...]:
+    if not 0 <= seed < 1 << 64 or not 0 <= first < 1 << 64:
+        raise _lowp.UsageError(f"seed {seed}, first {first}: 0 to 2^64 - 1")
+    raw, element = _raw(x)
+    return raw, _text(format), element, rounding, overflow, subnormals, random_bits, seed, first, threads
+
+
+def round(x: Any, format: str | Format, *, rounding: str = "nearest-even", overflow: str = "saturate", subnormals: str = "keep",
+          random_bits: int = 0, seed: int = 0, first: int = 0, threads: int = 0) -> Any:
+    """Rounds each value to one of an element format ("e4m3", "bf16", "i8", "p16.1", "nf4" ...): exactly, and once.
+
+    rounding     nearest-even, nearest-away, nearest-zero, half-up, half-down, toward-zero, up, down, odd, stochastic (away from zero with
+                 the probability of the distance), stochastic-equal (either neighbour with probability 1/2)
+    overflow     saturate, symmetric, zero, infinity, nan, wrap
+    subnormals   keep, flush (after rounding), none (they are not among the values)
+    random_bits  1 to 32 bits of stochastic rounding; 0: 32
+    seed         with the index of a value (counted from `first`), all that random bits depend on
+    threads      0: as many as there are processors, for large arrays. No result depends on it
+
+    float64 gives float64; float32, float16, bfloat16 and the types of ml_dtypes give float32.
+
+    >>> import numpy as np
+    >>> round(np.float32([0.3, 1.05, 1000]), "e4m3").tolist()
+    [0.3125, 1.0, 448.0]
+    >>> round(np.float32([1.05] * 8), "e4m3", rounding="stochastic", seed=1).tolist()
+    [1.125, 1.125, 1.0, 1.125, 1.125, 1.125, 1.0, 1.125]
+    """
+    return _out(_lowp.round(*_rounding(x, format, rounding, overflow, subnormals, random_bits, seed, first, threads)), x)
+
+
+def codes(x: Any, format: str | Format, *, rounding: str = "nearest-even", overflow: str = "saturate", subnormals: str = "keep",
+          random_bits: int = 0, seed: int = 0, first: int = 0, threads: int = 0) -> Any:
+    """The codes of the rounded values (see `round`). Those of 8 and 16 bits have the shape of x, as uint8 and uint16: with ml_dtypes,
+    `codes(x, "e4m3").view(ml_dtypes.float8_e4m3fn)`. Others are packed into one string of bits, the first in the lowest bits.
+
+    >>> import numpy as np
+    >>> codes(np.float32([1, -2]), "e4m3").tolist(), codes(np.float32([1, -2]), "e2m1").tolist()
+    ([56, 192], [194])
+    """
+    return _out(_lowp.codes(*_rounding(x, format, rounding, overflow, subnormals, random_bits, seed, first, threads)), x)
+
+
+def codes_values(packed: Any, format: str | Format, n: int | None = None) -> Any:
+    """The values of codes, as float64. n: how many, of codes that are packed; None: as many as the bytes hold.
+
+    >>> import numpy as np
+    >>> codes_values(bytes([194]), "e2m1").tolist()
+    [1.0, -2.0]
+    """
+    shape: tuple[int, ...] | None = None
+    bits = int(Format(_text(format)).element["bits"])
+    if n is None:
+        view = memoryview(packed)
+        n = 8 * view.nbytes // bits
+        shape = view.shape if view.itemsize * 8 == bits else None
+    array = _out(_lowp.codes_values(packed, _text(format), n), packed)
+    return array.reshape(shape) if shape is not None and hasattr(array, "reshape") else array
 
 
 class FormatRow(NamedTuple):
@@ -159,13 +223,12 @@ class Quantized:
 def quantize(x: Any, format: str | Format, *, method: str = "reference", importance: Any = None, threads: int = 0) -> Quantized:
     """Packs an array along its last axis, whose length is a multiple of the format's block.
 
-    format      one that has a byte layout: "q4_k", "mxfp4", "f16" ...; `packings()` lists them
+    format      one of GGUF's byte layouts ("q4_k", "mxfp4", "f16" ...; `packings()` lists them), whose bytes are those in a file, or any
+                other format of at most 8 bits with scales: "u3:128:f16+zero", "e2m1:16:e4m3". Its codes and scales lie in planes
     method      how codes and scales are chosen: "reference" searches as the format's own implementation does, "rtn" takes
                 the scale that covers the block and rounds to nearest
     importance  a weight >= 0 for each column, for the error that the search minimises
     threads     0: as many as there are processors, for large arrays. The result does not depend on it
-
-    The bytes are those that a GGUF file has.
 
     >>> import numpy as np
     >>> q = quantize(np.ones((2, 256), np.float32), "q4_k")
@@ -179,24 +242,29 @@ def quantize(x: Any, format: str | Format, *, method: str = "reference", importa
     if method not in ("reference", "rtn"):
         raise _lowp.UsageError(f"method {method!r}: reference or rtn")
     raw, element = _raw(x)
-    packed = _lowp.encode(raw, str(format), element, method == "rtn", importance, threads)
-    shape = tuple(getattr(x, "shape", None) or memoryview(raw).shape)
-    return Quantized(_out(packed), shape, _lowp.packing_name(str(format)), x if type(x).__module__.startswith("torch") else None)
+    packed = _lowp.encode(raw, _text(format), element, method == "rtn", importance, threads)
+    packing = Packing(*_lowp.packing(_text(format)))
+    shape = getattr(x, "shape", None)
+    if shape is None:  # the axes of blocks are those of the codes, but for the last
+        packed_shape = memoryview(packed).shape or ()
+        shape = (*packed_shape[:-1], packed_shape[-1] // packing.bytes * packing.values) if packing.bytes else memoryview(raw).shape
+    return Quantized(_out(packed), tuple(shape), packing.name, x if type(x).__module__.startswith("torch") else None)
 
 
-def dequantize(q: Any, format: str | Format | None = None, *, threads: int = 0) -> Any:
-    """The values of packed codes, as float32: of a `Quantized`, or of an array of uint8 (or bytes) in a format.
+def dequantize(q: Any, format: str | Format | None = None, *, shape: tuple[int, ...] | None = None, threads: int = 0) -> Any:
+    """The values of packed codes, as float32: of a `Quantized`, or of an array of uint8 (or bytes) in a format. shape: of the values;
+    None: rows along the last axis, as the bytes lie.
 
     >>> import numpy as np
     >>> dequantize(quantize(np.arange(32, dtype=np.float32), "q8_0"))[:3].tolist()
-    [0.0, 0.9762725830078125, 1.952545166015625]
+    [0.0, 0.9765625, 1.953125]
     >>> dequantize(np.float16([1, 2]).tobytes(), "f16").tolist()
     [1.0, 2.0]
     """
     if isinstance(q, Quantized):
-        if format is not None and _lowp.packing_name(str(format)) != q.format:
+        if format is not None and _lowp.packing(_text(format))[0] != q.format:
             raise _lowp.UsageError(f"these codes are {q.format}, not {format}")
-        return _out(_lowp.decode(q.data, q.format, threads), q._like)
+        return _out(_lowp.decode(q.data, q.format, q.shape, threads), q._like)
     if format is None:
         raise _lowp.UsageError("the format of the codes is missing: dequantize(data, 'q4_k')")
-    return _out(_lowp.decode(q, str(format), threads), q)
+    return _out(_lowp.decode(q, _text(format), None if shape is None else tuple(shape), threads), q)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import _lowp
+from ._arrays import Format, _text
 
 Progress = Callable[[str, float, float], object]
 Path = str | bytes | os.PathLike[str]
@@ -54,7 +55,7 @@ class Model(_lowp.Model):
     >>> model
     Model('embedded', llama, 4,196,608 parameters, 16.01 bits per weight)
     >>> model.generate("It was a dark and", max_tokens=8, temperature=0)
-    ...
+    ' heavy, and a little white and white'
     """
 
     __slots__ = ("__weakref__",)
@@ -85,8 +86,8 @@ class Model(_lowp.Model):
         """Continues a text or token ids, piece by piece. temperature 0 takes the likeliest token every time. The same options give the
         same text on every machine.
 
-        >>> for piece in Model("embedded").stream("It was", max_tokens=5):
-        ...     print(piece, end="")
+        >>> list(Model("embedded").stream("It was", max_tokens=3))
+        [' not', ' one', ' of']
         """
         if not 0 <= seed < 1 << 32:
             raise _lowp.UsageError(f"seed {seed}: 0 to 4294967295")
@@ -111,15 +112,17 @@ class Model(_lowp.Model):
         now        the clock of the template, seconds since 1970
         """
         text = json.dumps({**variables, "messages": list(messages)}, ensure_ascii=False)
-        return self._chat(variables=text, as_text=True, add_generation_prompt=add_generation_prompt, template=template,
-                          now=int(time.time() if now is None else now))
+        rendered: str = self._chat(variables=text, as_text=True, add_generation_prompt=add_generation_prompt, template=template,
+                                   now=int(time.time() if now is None else now))
+        return rendered
 
     def chat_ids(self, messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = True, template: str | None = None,
                  now: float | None = None, **variables: Any) -> list[int]:
         """`render_chat` as tokens. Texts of special tokens in messages stay text; only the template makes special tokens."""
         text = json.dumps({**variables, "messages": list(messages)}, ensure_ascii=False)
-        return self._chat(variables=text, as_text=False, add_generation_prompt=add_generation_prompt, template=template,
-                          now=int(time.time() if now is None else now))
+        ids: list[int] = self._chat(variables=text, as_text=False, add_generation_prompt=add_generation_prompt, template=template,
+                                    now=int(time.time() if now is None else now))
+        return ids
 
     def chat(self, messages: Sequence[Mapping[str, Any]], max_tokens: int = 128, *, template: str | None = None,
              variables: Mapping[str, Any] | None = None, **options: Any) -> str:
@@ -135,23 +138,26 @@ def compare(reference: Model, model: Model, text: str | bytes, *, context: int =
                          activations=activations, threads=threads, progress=progress)
 
 
-def quantize_file(source: Path, path: Path, format: Any, *, method: str = "reference", stats: Path | None = None,
-                  tensors: Mapping[str, Any] | None = None, force: bool = False, dry_run: bool = False, threads: int = 0,
+def quantize_file(source: Path, path: Path, format: str | Format, *, recipe: str | None = None, stats: Path | None = None,
+                  calibration: str | bytes | None = None, calibration_context: int = 0, calibration_windows: int = 0,
+                  tensors: Mapping[str, str | Format] | None = None, force: bool = False, dry_run: bool = False, threads: int = 0,
                   progress: Progress | None = None) -> dict[str, Any]:
     """Writes a model with fewer bits: the verb `quantize` of the program.
 
-    format   of every matrix ("q4_k"), or a mixture ("q4_k_m")
-    stats    importance, from `lowp calibrate` or llama.cpp's imatrix
-    tensors  {glob: format} for those that get another format; the first that matches counts
-    force    replace what exists
+    format       of every matrix ("q4_k"), or a mixture ("q4_k_m")
+    recipe       how codes are chosen: None or "reference" (the format's own search), "rtn" (plain rounding), "gptq" ...
+    stats        a file of importance, from `lowp calibrate` or llama.cpp's imatrix
+    calibration  the text that a recipe such as gptq measures on, in windows of calibration_context tokens (0: 512), at most
+                 calibration_windows of them (0: all)
+    tensors      {glob: format} for those that get another format; the first that matches counts
+    force        replace what exists
 
     The file appears whole or not at all. Returns n_bytes, bits_per_weight, sha256, tensors and more.
 
-    >>> quantize_file("embedded", "small.gguf", "q4_k", dry_run=True)["bits_per_weight"]
-    4.5...
+    >>> quantize_file("embedded", "small.gguf", "q4_k", dry_run=True)["n_bytes"]
+    2499776
     """
-    if method not in ("reference", "rtn"):
-        raise _lowp.UsageError(f"method {method!r}: reference or rtn")
-    return _lowp.quantize_file(source=source, path=path, format=str(format), rtn=method == "rtn", stats=stats if stats is not None else "",
-                               rules=[(glob, str(f)) for glob, f in (tensors or {}).items()], force=force, dry_run=dry_run,
-                               threads=threads, progress=progress)
+    return _lowp.quantize_file(source=source, path=path, format=_text(format), recipe=recipe, stats=stats if stats is not None else "",
+                               calibration=calibration, calibration_context=calibration_context,
+                               calibration_windows=calibration_windows, rules=[(glob, _text(f)) for glob, f in (tensors or {}).items()],
+                               force=force, dry_run=dry_run, threads=threads, progress=progress)

@@ -61,6 +61,8 @@ typedef struct binding_progress {
 } binding_progress;
 void binding_progress_init(binding_progress *progress, PyObject *callable);
 
+/* Whether a number of threads is one, 0 .. 1024. false: an exception is set. */
+bool binding_threads(int n);
 /* A pool of n threads, 0: one per processor. false: an exception is set. */
 bool binding_pool(int n_threads, lp_pool **pool);
 
@@ -68,14 +70,15 @@ bool binding_pool(int n_threads, lp_pool **pool);
 
 extern PyType_Spec binding_array_spec, binding_format_spec, binding_model_spec, binding_generation_spec;
 extern PyTypeObject *binding_array_type, *binding_model_type, *binding_generation_type;
-extern PyMethodDef binding_array_methods[], binding_format_methods[], binding_pack_methods[], binding_model_methods[];
+extern PyMethodDef binding_array_methods[], binding_format_methods[], binding_pack_methods[], binding_round_methods[],
+    binding_model_methods[];
 
 typedef struct binding_model {
     PyObject_HEAD
     lp_model *model;
 } binding_model;
 
-/* The packing of a name, or NULL with an exception that suggests the nearest. */
+/* The packing of a name or text, for lp_packing_free; NULL: an exception is set, which suggests the nearest. */
 const lp_packing *binding_packing(const char *name);
 bool binding_activation(const char *name, lp_activation *out); /* "default" "f32" "i8" */
 

@@ -77,14 +77,19 @@ static PyObject *get_bits(PyObject *self, void *closure)
 static PyObject *get_element(PyObject *self, void *closure)
 {
     (void)closure;
-    static const char *const kinds[] = {"int", "bipolar", "float", "table", "fixed"};
+    static const char *const kinds[] = {"int", "bipolar", "float", "table", "fixed", "posit", "power", "complex"};
     static const char *const specials[] = {"ieee", "fn", "fnuz", "none"};
     const lp_element *e = &((format_object *)self)->format->element;
     if (e->kind == LP_ELEMENT_FLOAT)
         return Py_BuildValue("{s:s,s:i,s:O,s:i,s:i,s:i,s:s}", "kind", kinds[e->kind], "bits", e->bits, "signed", e->is_signed ? Py_True : Py_False,
                              "exponent", e->exponent, "mantissa", e->mantissa, "bias", e->bias, "specials", specials[e->specials]);
-    return Py_BuildValue("{s:s,s:i,s:O,s:i}", "kind", (size_t)e->kind < sizeof kinds / sizeof *kinds ? kinds[e->kind] : "other", "bits", e->bits,
-                         "signed", e->is_signed ? Py_True : Py_False, "n_levels", e->n_levels);
+    PyObject *dict = Py_BuildValue("{s:s,s:i,s:O,s:i}", "kind", (size_t)e->kind < sizeof kinds / sizeof *kinds ? kinds[e->kind] : "other",
+                                   "bits", e->bits, "signed", e->is_signed ? Py_True : Py_False, "n_levels", e->n_levels);
+    const char *more = e->kind == LP_ELEMENT_FIXED ? "fraction" : e->kind == LP_ELEMENT_POSIT ? "exponent" : NULL;
+    PyObject *value = dict && more ? PyLong_FromLong(e->kind == LP_ELEMENT_FIXED ? e->fraction : e->exponent) : NULL;
+    if (dict && more && (!value || PyDict_SetItemString(dict, more, value) < 0)) Py_CLEAR(dict);
+    Py_XDECREF(value);
+    return dict;
 }
 
 static PyObject *get_block(PyObject *self, void *closure)
@@ -118,6 +123,7 @@ static PyObject *get_values(PyObject *self, void *closure)
 {
     (void)closure;
     const lp_element *e = &((format_object *)self)->format->element;
+    if (e->kind == LP_ELEMENT_COMPLEX) return binding_usage("the values of a complex element are no list of real numbers");
     if (e->bits > 16) return binding_usage("values of an element of %d bits: only those of at most 16 are listed", e->bits);
     Py_ssize_t n = (Py_ssize_t)1 << e->bits;
     PyObject *array = binding_array_new("d", sizeof(double), 1, &n);

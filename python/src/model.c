@@ -264,8 +264,8 @@ static PyObject *row_dict(const lp_quantize_row *row)
     for (int i = 0; shape && i < row->n_dims; i++)
         if (PyTuple_SetItem(shape, i, PyLong_FromLongLong(row->dim[row->n_dims - 1 - i])) < 0) Py_CLEAR(shape);
     if (!shape) return NULL;
-    return Py_BuildValue("{s:s,s:N,s:s,s:s,s:z,s:d,s:K,s:O}", "name", row->name, "shape", shape, "source_format", row->source->name, "format",
-                         row->packing->name, "fallback", row->fallback, "error", row->error, "n_bytes", (unsigned long long)row->n_bytes,
+    return Py_BuildValue("{s:s,s:N,s:s,s:s,s:s,s:z,s:d,s:K,s:O}", "name", row->name, "shape", shape, "source_format", row->source->name, "format",
+                         row->packing->name, "method", row->method, "fallback", row->fallback, "error", row->error, "n_bytes", (unsigned long long)row->n_bytes,
                          "importance", row->importance ? Py_True : Py_False);
 }
 
@@ -304,19 +304,25 @@ static bool read_rules(PyObject *rules, lp_tensor_rule **out, int *n)
 static PyObject *quantize_file(PyObject *self, PyObject *args, PyObject *kwargs)
 {
     (void)self;
-    static char *names[] = {"source", "path", "format", "rtn", "stats", "rules", "force", "dry_run", "threads", "progress", NULL};
+    static char *names[] = {"source", "path", "format", "recipe", "stats", "calibration", "calibration_context", "calibration_windows",
+                            "rules", "force", "dry_run", "threads", "progress", NULL};
     PyObject *source = NULL, *path = NULL, *stats_path = NULL, *rules, *callable, *result = NULL;
-    const char *format;
-    int rtn, force, dry_run, threads;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&spO&O!ppiO:_quantize_file", names, PyUnicode_FSConverter, &source, PyUnicode_FSConverter,
-                                     &path, &format, &rtn, PyUnicode_FSConverter, &stats_path, &PyList_Type, &rules, &force, &dry_run, &threads,
+    const char *format, *recipe, *calibration;
+    Py_ssize_t n_calibration;
+    long long context, windows;
+    int force, dry_run, threads;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&O&szO&z#LLO!ppiO:quantize_file", names, PyUnicode_FSConverter, &source, PyUnicode_FSConverter,
+                                     &path, &format, &recipe, PyUnicode_FSConverter, &stats_path, &calibration, &n_calibration,
+                                     &context, &windows, &PyList_Type, &rules, &force, &dry_run, &threads,
                                      &callable))
         return NULL;
-    lp_quantize_options options = {.mixture = lp_mixture_by_name(format), .search = rtn ? LP_SEARCH_RTN : LP_SEARCH_REFERENCE, .force = force,
-                                   .dry_run = dry_run};
+    lp_quantize_options options = {.mixture = lp_mixture_by_name(format), .recipe = recipe, .calibration = calibration,
+                                   .n_calibration = (size_t)n_calibration, .calibration_context = context, .calibration_windows = windows,
+                                   .force = force, .dry_run = dry_run};
     lp_tensor_rule *read = NULL;
     lp_stats *stats = NULL;
     lp_gguf *gguf = NULL;
+    lp_model *model = NULL;
     binding_progress progress;
     binding_progress_init(&progress, callable);
     if (options.mixture || (options.packing = binding_packing(format))) {
@@ -328,9 +334,12 @@ static PyObject *quantize_file(PyObject *self, PyObject *args, PyObject *kwargs)
             Py_BEGIN_ALLOW_THREADS
             if (*from) status = lp_stats_read(from, &stats);
             options.stats = stats;
-            if (!status) status = lp_container_open(in, &gguf);
-            if (!status) status = lp_quantize(gguf, to, &options, &progress.progress, &r);
+            if (!status && calibration) status = lp_model_open(in, &model); /* a recipe with calibration runs it */
+            else if (!status) status = lp_container_open(in, &gguf);
+            options.model = model;
+            if (!status) status = lp_quantize(model ? lp_model_gguf(model) : gguf, to, &options, &progress.progress, &r);
             lp_gguf_close(gguf);
+            lp_model_close(model);
             lp_stats_free(stats);
             lp_pool_destroy(options.pool);
             Py_END_ALLOW_THREADS
@@ -338,7 +347,9 @@ static PyObject *quantize_file(PyObject *self, PyObject *args, PyObject *kwargs)
             if (!status) lp_quantize_result_free(&r);
         }
     }
+    for (int i = 0; read && i < PyList_Size(rules); i++) lp_packing_free(read[i].packing);
     free(read);
+    lp_packing_free(options.packing);
     Py_XDECREF(source);
     Py_XDECREF(path);
     Py_XDECREF(stats_path);

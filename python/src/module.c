@@ -95,6 +95,13 @@ void binding_progress_init(binding_progress *progress, PyObject *callable)
     *progress = (binding_progress){{report, cancelled, progress}, callable ? callable : Py_None};
 }
 
+bool binding_threads(int n)
+{
+    if (n >= 0 && n <= 1024) return true;
+    binding_usage("threads: %d is not from 0 to 1024", n);
+    return false;
+}
+
 bool binding_pool(int n_threads, lp_pool **pool)
 {
     lp_status status = lp_pool_create(n_threads, pool);
@@ -161,7 +168,8 @@ PyMODINIT_FUNC PyInit__lowp(void)
               add_type(module, &binding_format_spec, "Format") && (binding_model_type = add_type(module, &binding_model_spec, "Model")) &&
               (binding_generation_type = add_type(module, &binding_generation_spec, "Generation")) &&
               PyModule_AddFunctions(module, binding_array_methods) == 0 && PyModule_AddFunctions(module, binding_format_methods) == 0 &&
-              PyModule_AddFunctions(module, binding_pack_methods) == 0 && PyModule_AddFunctions(module, binding_model_methods) == 0;
+              PyModule_AddFunctions(module, binding_pack_methods) == 0 &&
+              PyModule_AddFunctions(module, binding_round_methods) == 0 && PyModule_AddFunctions(module, binding_model_methods) == 0;
     if (!ok) Py_CLEAR(module);
     return module;
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "allocate/candidates.h"
+#include "allocate/cost.h"
 #include "allocate/sensitivity/harness.h"
 #include "allocate/sensitivity/table.h"
 #include "base/checked.h"
@@ -145,7 +146,8 @@ static void set_provenance(allocator *a, const char *text, size_t n_text)
     hash_text(text, n_text, t->text_sha256);
     if (q->stats) strncpy(t->stats_sha256, lp_stats_sha256(q->stats), sizeof t->stats_sha256 - 1);
     lp_recipe recipe;
-    if (q->recipe && lp_recipe_parse(q->recipe, &recipe) == LP_OK) lp_recipe_print(&recipe, t->recipe, sizeof t->recipe);
+    const char *text_of_recipe = a->o->sensitivity_recipe ? a->o->sensitivity_recipe : q->recipe;
+    if (text_of_recipe && lp_recipe_parse(text_of_recipe, &recipe) == LP_OK) lp_recipe_print(&recipe, t->recipe, sizeof t->recipe);
     else strncpy(t->recipe, q->search == LP_SEARCH_RTN ? "rtn" : "reference", sizeof t->recipe - 1);
     t->n_context = lp_harness_context(a->harness);
     t->n_windows = lp_harness_windows(a->harness);
@@ -211,11 +213,13 @@ static void sort_options(const lp_tensor_class *c, int *order)
     }
 }
 
-/* Anchors lie in the middles of equal parts of the options by size. */
+/* Anchors lie in the middles of equal parts of the options by size. A table that was read may have enough of them elsewhere. */
 static bool is_anchor(const allocator *a, const lp_tensor_class *c, int j)
 {
-    int order[MOST_OPTIONS], n = c->n_options, n_anchors = a->o->n_anchors;
+    int order[MOST_OPTIONS], n = c->n_options, n_anchors = a->o->n_anchors, n_measured = 0;
     if (n_anchors < 1 || n_anchors >= n) return true;
+    for (int k = 0; k < n; k++) n_measured += c->option[k].measured;
+    if (n_measured >= n_anchors) return false;
     sort_options(c, order);
     for (int k = 0; k < n_anchors; k++)
         if (order[(2 * k + 1) * n / (2 * n_anchors)] == j) return true;
@@ -298,6 +302,60 @@ static lp_status fill_table(allocator *a, const char *text, size_t n_text)
     return LP_OK;
 }
 
+/* ---- times --------------------------------------------------------------------------------------------------------- */
+
+/* A product of the same shape and format that was timed before. */
+static double known_time(const allocator *a, int64_t i, int j)
+{
+    const lp_tensor_class *c = &a->table->class_list[i];
+    for (int64_t k = 0; k < i; k++) {
+        const lp_tensor_class *o = &a->table->class_list[k];
+        int found = o->n_rows == c->n_rows && o->n_columns == c->n_columns ? lp_sensitivity_find_option(o, c->option[j].format) : -1;
+        if (found < 0 || !(o->option[found].ns > 0)) continue;
+        return o->option[found].ns * (double)c->n_rows / (double)lp_harness_product_rows(a->harness, o->name);
+    }
+    return 0;
+}
+
+/* Times of all options for one token. Each shape and format is timed once. */
+static lp_status fill_times(allocator *a)
+{
+    for (int64_t i = 0; i < a->table->n_classes; i++) {
+        lp_tensor_class *c = &a->table->class_list[i];
+        int64_t rows = lp_harness_product_rows(a->harness, c->name);
+        report(a, "times", (double)i, (double)a->table->n_classes);
+        for (int j = 0; j < c->n_options && rows > 0; j++) {
+            double whole = known_time(a, i, j);
+            if (!(whole > 0)) LP_TRY(lp_cost_measure(*tensor_at(a, i, j), a->o->n_bytes, a->o->quantize.pool, &whole));
+            c->option[j].ns = rows == c->n_rows ? whole : whole * (double)rows / (double)c->n_rows;
+        }
+    }
+    return LP_OK;
+}
+
+static double milliseconds_of(const allocator *a, const int *choice)
+{
+    double ns = 0;
+    for (int64_t i = 0; i < a->table->n_classes; i++) ns += a->table->class_list[i].option[choice[i]].ns;
+    return ns * 1e-6;
+}
+
+/* The fastest that the candidates allow. */
+static lp_status check_time(allocator *a)
+{
+    double least = 0;
+    for (int64_t i = 0; i < a->table->n_classes; i++) {
+        const lp_tensor_class *c = &a->table->class_list[i];
+        double fastest = INFINITY;
+        for (int j = 0; j < c->n_options; j++)
+            if (c->option[j].ns < fastest) fastest = c->option[j].ns;
+        least += ceil(fastest);
+    }
+    if (least <= floor(a->o->milliseconds * 1e6)) return LP_OK;
+    return lp_fail(LP_USAGE, "%s: %.4g ms for the products of one token are asked for; on this machine these formats take at least %.4g ms",
+                   lp_gguf_path(lp_model_gguf(a->model)), a->o->milliseconds, least * 1e-6);
+}
+
 /* ---- sizes --------------------------------------------------------------------------------------------------------- */
 
 static int64_t alignment_of(const lp_gguf *gguf)
@@ -313,7 +371,8 @@ static void set_rules(allocator *a, const int *choice)
     const lp_quantize_options *q = &a->o->quantize;
     a->n_rules = q->n_rules;
     for (int64_t i = 0; i < a->table->n_classes; i++)
-        a->rules[a->n_rules++] = (lp_tensor_rule){a->table->class_list[i].name, (*tensor_at(a, i, choice[i]))->packing};
+        a->rules[a->n_rules++] = (lp_tensor_rule){a->table->class_list[i].name,
+                                                 lp_candidates_packing(&a->candidates, (*tensor_at(a, i, choice[i]))->packing)};
 }
 
 static lp_status file_size(allocator *a, const int *choice, uint64_t *n_bytes)
@@ -339,6 +398,16 @@ static int64_t cost_of(const allocator *a, const int *choice)
     return n;
 }
 
+/* What a format of our own takes in the metadata: the tensor's key, less the dimensions that its directory entry then lacks. */
+static int64_t key_bytes(const lp_tensor *t)
+{
+    char shape[96];
+    int n = 0;
+    if (!t->packing->format) return 0;
+    for (int d = 0; d < t->n_dims; d++) n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%" PRId64, d ? "x" : "", t->dim[d]);
+    return (int64_t)(strlen("lowp.tensor.") + strlen(t->name) + strlen(t->packing->text)) + 8 + 4 + 8 + n + 1 - 8 * (t->n_dims - 1);
+}
+
 /* The costs of classes are exact: padded bytes and the rule's text. What all files have in common is found from one of them;
  * the padding before the tensors may differ. */
 static lp_status set_costs(allocator *a, int *some_choice)
@@ -353,13 +422,23 @@ static lp_status set_costs(allocator *a, int *some_choice)
             if (!lp_align_u64(c->option[j].n_bytes, alignment, &padded)) return lp_fail(LP_RESOURCE, "%s: its size overflows", c->name);
             lp_choice *choice = &a->choice[i * a->most_options + j];
             choice->loss = c->option[j].metrics.kl;
-            choice->cost[0] = (int64_t)padded + (int64_t)(strlen(c->name) + strlen(c->option[j].format)) + RULE_TEXT;
+            choice->cost[0] = (int64_t)padded + (int64_t)(strlen(c->name) + strlen(c->option[j].format)) + RULE_TEXT +
+                              key_bytes(*tensor_at(a, i, j));
             choice->cost[1] = (int64_t)ceil(c->option[j].ns);
         }
     }
-    memset(some_choice, 0, (size_t)a->table->n_classes * sizeof *some_choice);
-    LP_TRY(file_size(a, some_choice, &n_bytes));
-    a->overhead = (int64_t)n_bytes - cost_of(a, some_choice) + (int64_t)alignment - 1;
+    /* Formats of our own make the file say so: once with such, where there are any, once without. */
+    a->overhead = 0;
+    for (int own = 0; own < 2; own++) {
+        for (int64_t i = 0; i < a->table->n_classes; i++) {
+            some_choice[i] = 0;
+            for (int j = 0; j < a->table->class_list[i].n_options; j++)
+                if (((*tensor_at(a, i, j))->packing->format != NULL) == (own != 0)) some_choice[i] = j;
+        }
+        LP_TRY(file_size(a, some_choice, &n_bytes));
+        int64_t overhead = (int64_t)n_bytes - cost_of(a, some_choice) + (int64_t)alignment - 1;
+        if (overhead > a->overhead) a->overhead = overhead;
+    }
     return LP_OK;
 }
 
@@ -431,7 +510,8 @@ static lp_status measure_singles(allocator *a, lp_allocation *r, int *best, doub
         status = evaluate(a, choice, &s->metrics);
         if (status != LP_OK) break;
         r->n_singles++;
-        bool fits = cost_of(a, choice) + a->overhead <= (int64_t)a->o->n_bytes && s->n_bytes <= a->o->n_bytes;
+        bool fits = cost_of(a, choice) + a->overhead <= (int64_t)a->o->n_bytes && s->n_bytes <= a->o->n_bytes &&
+                    (a->o->milliseconds <= 0 || milliseconds_of(a, choice) <= a->o->milliseconds);
         if (!fits || s->metrics.kl >= *kl) continue;
         *kl = s->metrics.kl;
         memcpy(best, choice, (size_t)n * sizeof *best);
@@ -575,6 +655,10 @@ static lp_status allocate(allocator *a, const char *text, size_t n_text, int *ch
     lp_knapsack_result s;
     LP_TRY(set_costs(a, choice));
     LP_TRY(check_budget(a, choice)); /* before hours of measuring */
+    if (a->o->milliseconds > 0) {
+        LP_TRY(fill_times(a));
+        LP_TRY(check_time(a));
+    }
     LP_TRY(fill_table(a, text, n_text));
     LP_TRY(set_costs(a, choice));
     LP_TRY(solve(a, (int64_t)a->o->n_bytes, &s));
@@ -595,6 +679,7 @@ static lp_status allocate(allocator *a, const char *text, size_t n_text, int *ch
     LP_TRY(draw_curve(a, r));
     r->predicted = predicted(a, choice);
     LP_TRY(file_size(a, choice, &r->n_bytes));
+    r->milliseconds = milliseconds_of(a, choice);
     int64_t run, whole;
     lp_harness_work(a->harness, &run, &whole);
     r->work = whole ? (double)run / (double)whole : 0;
@@ -638,6 +723,12 @@ lp_status lp_allocate(const lp_model *model, const char *text, size_t n_text, co
     result->base = a.base;
     result->seconds = lp_seconds() - start;
     lp_harness_close(a.harness);
+    result->packings = calloc((size_t)a.candidates.n + 1, sizeof *result->packings);
+    if (!result->packings && status == LP_OK) status = lp_fail_memory((size_t)a.candidates.n * 8, "formats");
+    for (int k = 0; k < a.candidates.n && result->packings; k++) {
+        result->packings[result->n_packings++] = a.candidates.list[k].packing;
+        a.candidates.list[k].packing = NULL;
+    }
     lp_candidates_free(&a.candidates);
     free(single);
     free(a.tensor);
@@ -656,5 +747,7 @@ void lp_allocation_free(lp_allocation *r)
     free(r->rules);
     free(r->singles);
     free(r->curve);
+    for (int k = 0; k < r->n_packings; k++) lp_packing_free(r->packings[k]);
+    free(r->packings);
     memset(r, 0, sizeof *r);
 }

@@ -38,7 +38,8 @@ static bool has_narrow_rows(const lp_gguf *gguf)
 static bool has_importance(const lp_allocate_options *o)
 {
     bool calibrated = false;
-    return o->quantize.stats || (o->quantize.recipe && lp_recipe_check(o->quantize.recipe, &calibrated) == LP_OK && calibrated);
+    const char *recipe = o->sensitivity_recipe ? o->sensitivity_recipe : o->quantize.recipe;
+    return o->quantize.stats || (recipe && lp_recipe_check(recipe, &calibrated) == LP_OK && calibrated);
 }
 
 /* Whether the default list holds the format for this model and budget. */
@@ -53,6 +54,24 @@ static bool is_worth_trying(const lp_model *model, const lp_allocate_options *o,
     return bits >= LEAST_BITS * budget && bits <= MOST_BITS * budget;
 }
 
+/* A GGUF type by its name, or a format of our own by its text. */
+static lp_status packing_of(const char *text, const lp_packing **out)
+{
+    lp_format *format;
+    *out = lp_packing_by_name(text);
+    if (!*out) {
+        LP_TRY(lp_format_parse(text, &format));
+        lp_status status = LP_OK;
+        if (format->packing) *out = format->packing;
+        else status = lp_packing_create(format, out);
+        lp_format_free(format);
+        LP_TRY(status);
+    }
+    if ((*out)->can_encode) return LP_OK;
+    lp_packing_free(*out);
+    return lp_fail(LP_USAGE, "%s: this format cannot be written", text);
+}
+
 static lp_status list_formats(const lp_model *model, const lp_allocate_options *o, lp_candidates *c)
 {
     int room = o->formats ? o->n_formats : N_USUAL;
@@ -61,11 +80,12 @@ static lp_status list_formats(const lp_model *model, const lp_allocate_options *
     for (int i = 0; i < room; i++) {
         if (!o->formats && !is_worth_trying(model, o, i)) continue;
         const char *name = o->formats ? o->formats[i] : usual[i].format;
-        const lp_packing *p = lp_packing_by_name(name);
-        if (!p || !p->can_encode) return lp_fail(LP_USAGE, "%s: this format cannot be written", name);
+        const lp_packing *p = NULL;
+        LP_TRY(packing_of(name, &p));
         bool twice = false;
-        for (int k = 0; k < c->n; k++) twice |= c->list[k].packing == p;
-        if (!twice) c->list[c->n++].packing = p;
+        for (int k = 0; k < c->n; k++) twice |= lp_packing_equal(c->list[k].packing, p);
+        if (twice) lp_packing_free(p);
+        else c->list[c->n++].packing = p;
     }
     return c->n ? LP_OK : lp_fail(LP_USAGE, "no format comes near %llu bytes for this model", (unsigned long long)o->n_bytes);
 }
@@ -108,15 +128,17 @@ static lp_status make_candidate(const lp_model *model, const lp_allocate_options
     q.rules = rules;
     q.packing = c->packing;
     q.mixture = NULL;
+    if (o->sensitivity_recipe) q.recipe = o->sensitivity_recipe;
     q.force = true;
     q.dry_run = false;
     lp_status status = lp_quantize(lp_model_gguf(model), path, &q, progress, &result);
     free(rules);
-    if (status != LP_OK) return status;
-    c->n_bytes = result.n_bytes;
-    lp_quantize_result_free(&result);
-    status = lp_container_open(path, &c->file);
-    unlink(path);
+    if (status == LP_OK) {
+        c->n_bytes = result.n_bytes;
+        lp_quantize_result_free(&result);
+        status = lp_container_open(path, &c->file);
+    }
+    unlink(path); /* also after a failure behind the renaming */
     return status;
 }
 
@@ -159,9 +181,19 @@ lp_status lp_candidates_make(const lp_model *model, const lp_allocate_options *o
 
 void lp_candidates_free(lp_candidates *c)
 {
-    for (int i = 0; i < c->n; i++) lp_gguf_close(c->list[i].file);
+    for (int i = 0; i < c->n; i++) {
+        lp_gguf_close(c->list[i].file);
+        lp_packing_free(c->list[i].packing);
+    }
     free(c->list);
     memset(c, 0, sizeof *c);
+}
+
+const lp_packing *lp_candidates_packing(const lp_candidates *c, const lp_packing *packing)
+{
+    for (int i = 0; i < c->n; i++)
+        if (lp_packing_equal(c->list[i].packing, packing)) return c->list[i].packing;
+    return packing; /* a fallback: a row of the table of GGUF types */
 }
 
 int lp_candidates_base(const lp_candidates *c, uint64_t n_bytes)

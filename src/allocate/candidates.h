@@ -5,7 +5,7 @@
 #include <lowp/allocate.h>
 
 typedef struct lp_candidate {
-    const lp_packing *packing;
+    const lp_packing *packing; /* owned; freed if it is one of our own */
     lp_gguf *file;
     uint64_t n_bytes; /* of the file */
 } lp_candidate;
@@ -20,6 +20,9 @@ typedef struct lp_candidates {
 lp_status lp_candidates_make(const lp_model *model, const lp_allocate_options *options, const lp_progress *progress,
                              lp_candidates *out);
 void lp_candidates_free(lp_candidates *candidates);
+
+/* The candidates' packing that stores the same: one that outlives the candidates' files. */
+const lp_packing *lp_candidates_packing(const lp_candidates *candidates, const lp_packing *packing);
 
 /* The candidate whose file comes closest to the budget from below, or the smallest. */
 int lp_candidates_base(const lp_candidates *candidates, uint64_t n_bytes);

@@ -73,7 +73,7 @@ static size_t find_slot(const lp_names *names, lp_string name, uint32_t hash)
 static lp_status grow(lp_names *names)
 {
     if (names->capacity == 0) draw_seed(names->seed);
-    if (names->capacity >= UINT32_C(1) << 30) return lp_fail_memory((size_t)1 << 35, "an index of names");
+    if (names->capacity >= UINT32_C(1) << 30) return lp_fail_memory(SIZE_MAX, "an index of names");
     uint32_t capacity = names->capacity ? 2 * names->capacity : 16;
     size_t n_slots = 2 * (size_t)capacity;
     lp_string *name = realloc(names->name, capacity * sizeof *name);

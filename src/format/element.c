@@ -191,7 +191,7 @@ double lp_element_value(const lp_element *element, uint32_t code)
         return (double)code - (code >> (bits - 1) ? lp_power_of_two(bits) : 0);
     case LP_ELEMENT_BIPOLAR: return 2 * (double)code - (lp_power_of_two(bits) - 1);
     case LP_ELEMENT_FLOAT: return float_value(element, code);
-    case LP_ELEMENT_TABLE: return (double)element->table[code];
+    case LP_ELEMENT_TABLE: return (double)(element->table ? element->table : element->own_table)[code];
     case LP_ELEMENT_FIXED: {
         bool negative = element->is_signed && code >> (bits - 1);
         return ((double)code - (negative ? lp_power_of_two(bits) : 0)) * lp_power_of_two(-element->fraction);
@@ -397,7 +397,7 @@ void lp_element_print(const lp_element *e, char buffer[32])
         else snprintf(buffer, N, "%c%d", e->is_signed ? 'i' : 'u', e->bits);
         return;
     case LP_ELEMENT_BIPOLAR: snprintf(buffer, N, "b%d", e->bits); return;
-    case LP_ELEMENT_TABLE: snprintf(buffer, N, "%s", e->table_name); return;
+    case LP_ELEMENT_TABLE: snprintf(buffer, N, "%s", e->table_name ? e->table_name : "{...}"); return;
     case LP_ELEMENT_FIXED:
         if (e->is_signed && e->fraction >= 0 && e->fraction < e->bits)
             snprintf(buffer, N, "q%d.%d", e->bits - 1 - e->fraction, e->fraction);
@@ -433,7 +433,9 @@ bool lp_element_equal(const lp_element *a, const lp_element *b)
     case LP_ELEMENT_POSIT: return a->exponent == b->exponent;
     case LP_ELEMENT_FLOAT:
         return a->exponent == b->exponent && a->mantissa == b->mantissa && a->bias == b->bias && a->specials == b->specials;
-    case LP_ELEMENT_TABLE: return strcmp(a->table_name, b->table_name) == 0;
+    case LP_ELEMENT_TABLE:
+        if (a->table_name && b->table_name) return strcmp(a->table_name, b->table_name) == 0;
+        return !a->table_name && !b->table_name && memcmp(a->own_table, b->own_table, sizeof a->own_table) == 0;
     case LP_ELEMENT_FIXED: return a->fraction == b->fraction;
     }
     return false;

@@ -91,8 +91,10 @@ static void round_part(void *context, int thread, int n_threads)
     first *= PIECE;
     last = last * PIECE < j->n ? last * PIECE : j->n;
     uint32_t codes[PIECE];
-    for (int64_t i = first; i < last; i += PIECE) {
-        int64_t n = last - i < PIECE ? last - i : PIECE;
+    int64_t piece = PIECE;
+    if (!j->codes && !lp_is_stochastic(rule->mode)) piece = last - first; /* no buffers */
+    for (int64_t i = first; i < last; i += piece) {
+        int64_t n = last - i < piece ? last - i : piece;
         if (!j->codes) {
             if (!j->fast) exact_piece(j, i, n, NULL);
             else if (j->x32) j->fast->values_f32(&j->lanes, j->x32 + i, n, j->y32 + i, rule->first + (uint64_t)i);
@@ -108,50 +110,64 @@ static void round_part(void *context, int thread, int n_threads)
 /* x and y have n numbers, complex elements take two for one code. */
 static lp_status start(const lp_element *element, const lp_rounding *rounding, int64_t n, job *j)
 {
+    j->x32 = NULL;
+    j->x64 = NULL;
+    j->y32 = NULL;
+    j->y64 = NULL;
+    j->codes = NULL;
     if (n < 0) return lp_fail(LP_USAGE, "rounding: %lld numbers", (long long)n);
     LP_TRY(lp_rounder_make(element, rounding, &j->rounder));
     if (element->kind == LP_ELEMENT_COMPLEX && n % 2)
         return lp_hint(lp_fail(LP_USAGE, "rounding: %lld numbers are no pairs", (long long)n),
                        "complex elements take a real and an imaginary part each");
     j->n = element->kind == LP_ELEMENT_COMPLEX ? n / 2 : n;
-    j->fast = lp_lanes_make(&j->rounder, &j->lanes) ? lp_lane_functions_current() : NULL;
+    j->fast = lp_lanes_make(&j->rounder, j->n, &j->lanes) ? lp_lane_functions_current() : NULL;
     return LP_OK;
 }
 
 static lp_status finish(job *j, lp_pool *pool)
 {
-    if (j->x64 && j->lanes.kind == LP_LANE_POSIT) j->fast = NULL; /* float32 alone */
+    if (j->x32 && j->lanes.is_wide && (j->codes || !j->lanes.is_plain)) j->fast = NULL;
+    if (j->x64 && j->lanes.kind > LP_LANE_LADDER_SCALED) j->fast = NULL; /* float32 alone */
     lp_pool_run(j->n > 2 * PIECE ? pool : NULL, round_part, j);
     return LP_OK;
 }
 
 lp_status lp_round_f32(const lp_element *element, const lp_rounding *rounding, const float *x, int64_t n, float *y, lp_pool *pool)
 {
-    job j = {.x32 = x, .y32 = y};
+    job j; /* not cleared: of small arrays that would be a part of the time */
     LP_TRY(start(element, rounding, n, &j));
+    j.x32 = x;
+    j.y32 = y;
     return finish(&j, pool);
 }
 
 lp_status lp_round_f64(const lp_element *element, const lp_rounding *rounding, const double *x, int64_t n, double *y, lp_pool *pool)
 {
-    job j = {.x64 = x, .y64 = y};
+    job j; /* not cleared: of small arrays that would be a part of the time */
     LP_TRY(start(element, rounding, n, &j));
+    j.x64 = x;
+    j.y64 = y;
     return finish(&j, pool);
 }
 
 lp_status lp_round_codes_f32(const lp_element *element, const lp_rounding *rounding, const float *x, int64_t n, void *codes,
                              lp_pool *pool)
 {
-    job j = {.x32 = x, .codes = codes};
+    job j; /* not cleared: of small arrays that would be a part of the time */
     LP_TRY(start(element, rounding, n, &j));
+    j.x32 = x;
+    j.codes = codes;
     return finish(&j, pool);
 }
 
 lp_status lp_round_codes_f64(const lp_element *element, const lp_rounding *rounding, const double *x, int64_t n, void *codes,
                              lp_pool *pool)
 {
-    job j = {.x64 = x, .codes = codes};
+    job j; /* not cleared: of small arrays that would be a part of the time */
     LP_TRY(start(element, rounding, n, &j));
+    j.x64 = x;
+    j.codes = codes;
     return finish(&j, pool);
 }
 

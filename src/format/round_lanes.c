@@ -2,8 +2,11 @@
 #include "format/round_lanes.h"
 
 #include <math.h>
+#include <string.h>
 
 #include <lowp/isa.h>
+
+#include "base/half.h"
 
 const lp_lane_functions *lp_lane_functions_current(void)
 {
@@ -83,13 +86,74 @@ static bool make_ladder(const lp_rounder *r, lp_lanes *out)
     out->twos_complement = e->kind != LP_ELEMENT_FLOAT;
     out->code_add = out->twos_complement && e->n_levels < 1 << e->bits ? (uint32_t)e->n_levels / 2 : 0;
     /* The sum with 2^(e + 23 - mantissa), the step and its inverse must be normal. */
-    bool fits = e_top + 1 + 23 - out->mantissa <= 127 && out->e_min - out->mantissa >= -126;
+    bool fits = out->mantissa < 23 && e_top + 1 + 23 - out->mantissa <= 127 && out->e_min - out->mantissa >= -126;
     out->kind = fits ? LP_LANE_LADDER : LP_LANE_LADDER_SCALED;
+    out->is_wide = out->mantissa >= 23;
+    bool saturates = out->beyond[0] == out->top[0] && out->infinite[0] == out->top[0] && -out->beyond[1] == out->top[1] &&
+                     -out->infinite[1] == out->top[1];
+    bool is_plain = out->rule == LP_LANE_NEAREST_EVEN && r->rounding.subnormals == LP_SUBNORMALS_KEEP;
+    if (fits) { /* below 22 bits: the sum with one and a half of the power stays in its binade */
+        out->is_plain = is_plain && saturates && out->mantissa < 22 && (out->negative_zero || out->twos_complement || !e->is_signed);
+    } else { /* steps of the element are steps of float32's bits */
+        bool overflows = isinf(out->beyond[0]) && isinf(out->infinite[0]);
+        out->is_plain = is_plain && (saturates || overflows) && out->e_min == -126 && e->is_signed && out->negative_zero;
+        out->top_bits = lp_f32_bits(overflows ? INFINITY : (float)out->top[0]);
+    }
     return true;
 }
 
-bool lp_lanes_make(const lp_rounder *r, lp_lanes *out)
+/* Orders float32 as integers, and back. */
+static uint32_t order_of(float x)
 {
+    uint32_t u = lp_f32_bits(x);
+    return u >> 31 ? ~u : u | 1u << 31;
+}
+
+static float float_at(uint32_t order) { return lp_f32_from_bits(order >> 31 ? order & ~(1u << 31) : ~order); }
+
+/* The borders are found by bisection: the smallest float32 that rounds to a value or beyond it. */
+static bool make_few(const lp_rounder *r, lp_lanes *out)
+{
+    const lp_element *e = &r->element;
+    if (e->bits > 4 || r->shape == LP_SHAPE_POSIT || r->shape == LP_SHAPE_COMPLEX || lp_is_stochastic(r->rounding.mode) || r->has_infinity ||
+        r->rounding.overflow != LP_OVERFLOW_SATURATE)
+        return false;
+    lp_rounded value[16];
+    int n = 0;
+    for (uint32_t code = 0; code < 1u << e->bits; code++) {
+        double v = lp_element_value(e, code);
+        if (isnan(v)) continue;
+        lp_rounded y = lp_round_one(r, v, 0); /* of several codes of one value the one that is written */
+        if (y.value == 0) y = lp_round_one(r, 0, 0);
+        int at = 0;
+        while (at < n && value[at].value < y.value) at++;
+        if (at < n && value[at].value == y.value) continue;
+        memmove(value + at + 1, value + at, (size_t)(n - at) * sizeof *value);
+        value[at] = y;
+        n++;
+    }
+    for (int i = 0; i < 16; i++) {
+        out->few_value[i] = (float)value[i < n ? i : n - 1].value;
+        out->few_code[i] = value[i < n ? i : n - 1].code;
+        out->few_border[i] = INFINITY;
+        if (i == 0 || i >= n) continue;
+        uint32_t low = order_of(-INFINITY), high = order_of(INFINITY); /* rounds to less; rounds to value[i] or more */
+        while (high - low > 1) {
+            uint32_t middle = low + (high - low) / 2;
+            if (lp_round_one(r, (double)float_at(middle), 0).value >= value[i].value) high = middle;
+            else low = middle;
+        }
+        out->few_border[i] = float_at(high);
+    }
+    out->nan_code = lp_round_one(r, NAN, 0).code;
+    out->negative_zero = r->has_negative_zero;
+    out->kind = LP_LANE_FEW;
+    return true;
+}
+
+bool lp_lanes_make(const lp_rounder *r, int64_t n, lp_lanes *out)
+{
+    enum { FEW_WORTH = 500 }; /* numbers that cost as much as finding the borders */
     const lp_element *e = &r->element;
     *out = (lp_lanes){.bits = e->bits};
     set_rule(&r->rounding, out);
@@ -98,7 +162,8 @@ bool lp_lanes_make(const lp_rounder *r, lp_lanes *out)
     out->random_mask = is_equal ? 1u << 31 : r->random_mask;
     out->sign_bit = 1u << (e->bits - 1);
     out->code_mask = e->bits < 32 ? (1u << e->bits) - 1 : UINT32_MAX;
-    if (r->shape == LP_SHAPE_LADDER) return make_ladder(r, out);
+    if (r->shape == LP_SHAPE_LADDER && make_ladder(r, out)) return true;
+    if (n >= FEW_WORTH && make_few(r, out)) return true;
     if (r->shape != LP_SHAPE_POSIT || r->rounding.mode != LP_ROUND_NEAREST_EVEN) return false;
     out->kind = LP_LANE_POSIT;
     out->es = e->exponent;

@@ -11,7 +11,8 @@
 typedef enum lp_lane_kind {
     LP_LANE_LADDER,
     LP_LANE_LADDER_SCALED, /* float32 only: exponents so wide that numbers are first scaled by 2^64 or 2^-64 */
-    LP_LANE_POSIT          /* float32 only, to nearest, ties to even */
+    LP_LANE_POSIT,         /* float32 only, to nearest, ties to even */
+    LP_LANE_FEW            /* float32 only: at most 16 values, found by comparing with the borders between them */
 } lp_lane_kind;
 
 typedef enum lp_lane_rule { LP_LANE_NEAREST_EVEN, LP_LANE_DIRECTED, LP_LANE_STOCHASTIC } lp_lane_rule;
@@ -38,12 +39,19 @@ typedef struct lp_lanes {
     uint32_t sign_bit, code_mask, code_add;
     bool twos_complement;
     int es;              /* POSIT */
+    /* float32 to nearest even, saturating: a clamp before the rounding does what selects do after it */
+    bool is_plain;
+    bool is_wide;        /* float32's own 23 bits: no sum of float32 has room for a step; float64 and plain rounding serve */
+    uint32_t top_bits;   /* plain and scaled: largest magnitude, as bits */
+    /* FEW: the value and code below the first border, and from each border on; unused borders are infinite */
+    float few_value[16], few_border[16];
+    uint32_t few_code[16];
 } lp_lanes;
 
-/* False if only lp_round_one serves this rounder. */
-bool lp_lanes_make(const lp_rounder *rounder, lp_lanes *out);
+/* False if only lp_round_one serves this rounder, or is quicker for n numbers. */
+bool lp_lanes_make(const lp_rounder *rounder, int64_t n, lp_lanes *out);
 
-/* n numbers, at most LP_LANES_MOST at a time; index: of the first in the stream of random words. */
+/* n numbers, of stochastic rules at most LP_LANES_MOST at a time; index: of the first in the stream of random words. */
 enum { LP_LANES_MOST = 512 };
 typedef struct lp_lane_functions {
     void (*values_f32)(const lp_lanes *lanes, const float *x, int64_t n, float *y, uint64_t index);

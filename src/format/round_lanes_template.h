@@ -17,43 +17,42 @@ INLINE double f64_of(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
 
 /* ---- random words ------------------------------------------------------------------------------------------------ */
 
-enum { PHILOX_LANES = 16, N_WORDS = LP_LANES_MOST + 4 * PHILOX_LANES };
+/* Each instruction set's file has defined, before it includes this: words64, a vector of 64-bit lanes; N_LANES; multiply
+ * (low halves of the lanes to 64 bits), high_half, both_xor, set_all, first_counters (lane numbers so that store puts
+ * the words of counters in order) and store. */
+enum { N_WORDS = LP_LANES_MOST + 8 * N_LANES };
 
-/* Words of the counters first .. first + 15, Philox4x32-10 in 16 lanes. */
+/* Philox4x32-10 of 2 N_LANES counters at once; a lane's low half is a word, the rest is left over. */
 INLINE void philox_lanes(const lp_lanes *c, uint32_t first, uint32_t *out)
 {
-    uint32_t c0[PHILOX_LANES], c1[PHILOX_LANES], c2[PHILOX_LANES], c3[PHILOX_LANES];
+    words64 c0[2], c1[2], c2[2], c3[2];
     uint32_t k0 = c->seed[0], k1 = c->seed[1];
-    for (uint32_t i = 0; i < PHILOX_LANES; i++) {
-        c0[i] = first + i;
-        c1[i] = c->tensor;
-        c2[i] = c->step;
-        c3[i] = 0;
+    for (int i = 0; i < 2; i++) {
+        c0[i] = first_counters(first + (uint32_t)(i * N_LANES));
+        c1[i] = set_all(c->tensor);
+        c2[i] = set_all(c->step);
+        c3[i] = set_all(0);
     }
     for (int round = 0; round < 10; round++) {
-        for (int i = 0; i < PHILOX_LANES; i++) {
-            uint64_t p0 = (uint64_t)0xd2511f53u * c0[i], p1 = (uint64_t)0xcd9e8d57u * c2[i];
-            c0[i] = (uint32_t)(p1 >> 32) ^ c1[i] ^ k0;
-            c1[i] = (uint32_t)p1;
-            c2[i] = (uint32_t)(p0 >> 32) ^ c3[i] ^ k1;
-            c3[i] = (uint32_t)p0;
+        words64 key0 = set_all(k0), key1 = set_all(k1);
+        for (int i = 0; i < 2; i++) {
+            words64 p0 = multiply(c0[i], set_all(0xd2511f53u)), p1 = multiply(c2[i], set_all(0xcd9e8d57u));
+            c0[i] = both_xor(high_half(p1), c1[i], key0);
+            c2[i] = both_xor(high_half(p0), c3[i], key1);
+            c1[i] = p1;
+            c3[i] = p0;
         }
         k0 += 0x9e3779b9u;
         k1 += 0xbb67ae85u;
     }
-    for (int i = 0; i < PHILOX_LANES; i++) {
-        out[4 * i] = c0[i];
-        out[4 * i + 1] = c1[i];
-        out[4 * i + 2] = c2[i];
-        out[4 * i + 3] = c3[i];
-    }
+    for (int i = 0; i < 2; i++) store(out + i * 4 * N_LANES, c0[i], c1[i], c2[i], c3[i]);
 }
 
 /* Fills words and returns where the word of `index` stands. */
 static const uint32_t *random_words(const lp_lanes *c, uint64_t index, int64_t n, uint32_t words[N_WORDS])
 {
     int64_t skip = (int64_t)(index % 4);
-    for (int64_t i = 0; i < n + skip; i += 4 * PHILOX_LANES)
+    for (int64_t i = 0; i < n + skip; i += 8 * N_LANES)
         philox_lanes(c, (uint32_t)((index / 4) + (uint64_t)(i / 4)), words + i);
     return words + skip;
 }
@@ -80,7 +79,7 @@ INLINE ladder_f32 make_ladder_f32(const lp_lanes *c)
     return l;
 }
 
-INLINE uint32_t select(uint32_t mask, uint32_t yes, uint32_t no) { return (mask & yes) | (~mask & no); }
+INLINE uint32_t select32(uint32_t mask, uint32_t yes, uint32_t no) { return (mask & yes) | (~mask & no); }
 INLINE float select_f32(bool choose, float yes, float no) { return choose ? yes : no; }
 
 /* One number: its rounded magnitude, and the rung (steps below 2^e_min counted too). */
@@ -103,7 +102,7 @@ INLINE float ladder_lane(const lp_lanes *c, const ladder_f32 *l, lp_lane_rule ru
     float base = a > min_normal ? a : min_normal;
     uint32_t lift = l->lift;
     uint32_t is_small = a < min_normal ? UINT32_MAX : 0;
-    lift = select(is_small & l->skip, 23u << 23, lift);
+    lift = select32(is_small & l->skip, 23u << 23, lift);
     uint32_t shift_bits = (bits_f32(base) & 0x7f800000u) + lift;
     float shift = f32_of(shift_bits), sum = a + shift, y = sum - shift;
     uint32_t steps = bits_f32(sum) - shift_bits;
@@ -118,13 +117,13 @@ INLINE float ladder_lane(const lp_lanes *c, const ladder_f32 *l, lp_lane_rule ru
             float twice = rest + rest;
             uint32_t above = twice > step ? UINT32_MAX : 0, tie = twice == step ? UINT32_MAX : 0, odd = -(steps & 1);
             outward = (above & c->above_half) |
-                      (tie & (select(negative, c->tie_negative, c->tie_positive) | (odd & c->tie_odd))) |
-                      (inexact & (select(negative, c->any_negative, c->any_positive) | (~odd & c->any_even)));
+                      (tie & (select32(negative, c->tie_negative, c->tie_positive) | (odd & c->tie_odd))) |
+                      (inexact & (select32(negative, c->any_negative, c->any_positive) | (~odd & c->any_even)));
         } else {
             float high = rest * inverse * 0x1p16f; /* fraction * 2^16, exact; then 16 bits and what follows */
             int32_t top = (int32_t)high;
             uint32_t fraction = (uint32_t)top << 16 | (uint32_t)(int32_t)((high - (float)top) * 0x1p16f);
-            fraction = select(c->equal, inexact & 1u << 31, fraction);
+            fraction = select32(c->equal, inexact & 1u << 31, fraction);
             uint32_t total = fraction + (word & c->random_mask);
             outward = total < fraction ? UINT32_MAX : 0;
         }
@@ -134,7 +133,7 @@ INLINE float ladder_lane(const lp_lanes *c, const ladder_f32 *l, lp_lane_rule ru
     if (rung) {
         uint32_t binades = (shift_bits >> 23) - (lift >> 23) - min_field;
         uint32_t k = steps + (binades << c->mantissa);
-        *rung = select(is_small & l->skip, steps << c->mantissa, k);
+        *rung = select32(is_small & l->skip, steps << c->mantissa, k);
     }
     return is_scaled ? y * back : y;
 }
@@ -159,39 +158,45 @@ INLINE void ladder_values_f32(const lp_lanes *c, lp_lane_rule rule, bool is_scal
     }
 }
 
-INLINE void ladder_codes_f32(const lp_lanes *c, lp_lane_rule rule, bool is_scaled, const float *x, int64_t n, uint32_t *codes,
-                             const uint32_t *words)
+INLINE void ladder_codes_f32(const lp_lanes *lanes, lp_lane_rule rule, bool is_scaled, const float *restrict x, int64_t n,
+                             uint32_t *restrict codes, const uint32_t *restrict words)
 {
+    const lp_lanes constants = *lanes, *c = &constants; /* which no store can change */
     const ladder_f32 l = make_ladder_f32(c);
+    const uint32_t keep = ~l.flush;
     const uint32_t twos = -(uint32_t)c->twos_complement, mask = c->code_mask, zero_sign = -(uint32_t)c->negative_zero;
     const uint32_t first_normal = 1u << c->mantissa, sign_bit = c->sign_bit, add = c->code_add;
     const uint32_t beyond_0 = c->beyond_code[0], beyond_1 = c->beyond_code[1];
     const uint32_t infinite_0 = c->infinite_code[0], infinite_1 = c->infinite_code[1], nan = c->nan_code;
+    const uint32_t top_0 = bits_f32(l.top[0]), top_1 = bits_f32(l.top[1]);
     for (int64_t i = 0; i < n; i++) {
         uint32_t bits = bits_f32(x[i]), sign = bits & 1u << 31, k;
         float a = f32_of(bits ^ sign);
         float r = ladder_lane(c, &l, rule, is_scaled, x[i], rule == LP_LANE_STOCHASTIC ? words[i] : 0, &k);
-        k &= ~(l.flush & (k < first_normal ? UINT32_MAX : 0));
-        uint32_t minus = sign ? UINT32_MAX : 0;
-        uint32_t as_float = k | (minus & sign_bit & (k ? UINT32_MAX : zero_sign));
+        k &= keep | (k < first_normal ? 0 : UINT32_MAX);
+        uint32_t minus = (uint32_t)((int32_t)bits >> 31);
+        uint32_t as_float = k | (minus & sign_bit & ((k != 0 ? UINT32_MAX : 0) | zero_sign));
         uint32_t as_integer = ((k ^ minus) - minus + add) & mask;
-        uint32_t code = select(twos, as_integer, as_float);
-        float top = sign ? l.top[1] : l.top[0];
-        code = r > top ? select(minus, beyond_1, beyond_0) : code;
-        code = a == INFINITY ? select(minus, infinite_1, infinite_0) : code;
-        codes[i] = a == a ? code : nan;
+        uint32_t code = select32(twos, as_integer, as_float);
+        float top = f32_of(select32(minus, top_1, top_0));
+        code = select32(r > top ? UINT32_MAX : 0, select32(minus, beyond_1, beyond_0), code);
+        code = select32(a == INFINITY ? UINT32_MAX : 0, select32(minus, infinite_1, infinite_0), code);
+        codes[i] = select32(a == a ? UINT32_MAX : 0, code, nan);
     }
 }
 
 /* ---- ladders, float64 -------------------------------------------------------------------------------------------- */
+
+INLINE uint64_t select64(uint64_t mask, uint64_t yes, uint64_t no) { return (mask & yes) | (~mask & no); }
 
 INLINE void ladder_values_f64(const lp_lanes *c, lp_lane_rule rule, const double *x, int64_t n, double *y, const uint32_t *words)
 {
     const uint64_t lift_usual = (uint64_t)(52 - c->mantissa) << 52, skip = -(uint64_t)c->skip_subnormals;
     const uint64_t zero_sign = c->negative_zero ? UINT64_C(1) << 63 : 0, flush = -(uint64_t)c->flush_subnormals;
     const double min_normal = f64_of((uint64_t)(c->e_min + 1023) << 52), limit = c->limit;
-    const double top_0 = c->top[0], top_1 = c->top[1], beyond_0 = fabs(c->beyond[0]), beyond_1 = fabs(c->beyond[1]);
-    const double infinite_0 = fabs(c->infinite[0]), infinite_1 = fabs(c->infinite[1]);
+    const uint64_t top_0 = bits_f64(c->top[0]), top_1 = bits_f64(c->top[1]), nan = UINT64_C(0x7ff8000000000000);
+    const uint64_t beyond_0 = bits_f64(fabs(c->beyond[0])), beyond_1 = bits_f64(fabs(c->beyond[1]));
+    const uint64_t infinite_0 = bits_f64(fabs(c->infinite[0])), infinite_1 = bits_f64(fabs(c->infinite[1]));
     const uint64_t above_half = (uint64_t)(int64_t)(int32_t)c->above_half, tie_odd = (uint64_t)(int64_t)(int32_t)c->tie_odd;
     const uint64_t tie_positive = (uint64_t)(int64_t)(int32_t)c->tie_positive;
     const uint64_t tie_negative = (uint64_t)(int64_t)(int32_t)c->tie_negative;
@@ -209,8 +214,9 @@ INLINE void ladder_values_f64(const lp_lanes *c, lp_lane_rule rule, const double
         if (rule != LP_LANE_NEAREST_EVEN) {
             uint64_t steps = bits_f64(sum) - shift_bits;
             double step = f64_of(shift_bits - (UINT64_C(52) << 52)), inverse = f64_of((UINT64_C(2098) << 52) - shift_bits);
-            steps -= r > a ? 1 : 0;
-            r = r > a ? r - step : r;
+            uint64_t over = r > a ? UINT64_MAX : 0;
+            steps += over;
+            r = f64_of(select64(over, bits_f64(r - step), bits_f64(r)));
             double rest = a - r;
             uint64_t outward, inexact = rest > 0 ? UINT64_MAX : 0;
             if (rule == LP_LANE_DIRECTED) {
@@ -222,20 +228,19 @@ INLINE void ladder_values_f64(const lp_lanes *c, lp_lane_rule rule, const double
                           (inexact & (any_sign | (~odd & any_even)));
             } else {
                 double part = rest * inverse * 0x1p32, whole = part + 0x1p52; /* its last bits are the nearest integer */
-                uint64_t fraction = bits_f64(whole) - bits_f64(0x1p52) - (whole - 0x1p52 > part ? 1 : 0);
+                uint64_t fraction = bits_f64(whole) - bits_f64(0x1p52) + (whole - 0x1p52 > part ? UINT64_MAX : 0);
                 fraction = (equal & inexact & UINT64_C(1) << 31) | (~equal & fraction);
                 uint64_t total = fraction + (words[i] & random_mask);
-                outward = total >> 32 ? UINT64_MAX : 0;
+                outward = -(total >> 32);
             }
-            r = outward ? r + step : r;
+            r = f64_of(select64(outward, bits_f64(r + step), bits_f64(r)));
         }
         r = f64_of(bits_f64(r) & ~(flush & (r < min_normal ? UINT64_MAX : 0)));
-        r = r > (negative ? top_1 : top_0) ? (negative ? beyond_1 : beyond_0) : r;
-        r = full == (double)INFINITY ? (negative ? infinite_1 : infinite_0) : r;
         uint64_t z = bits_f64(r);
-        z = r == r ? z : UINT64_C(0x7ff8000000000000);
-        z = full == full ? z : UINT64_C(0x7ff8000000000000);
-        y[i] = f64_of(z | (z ? sign : sign & zero_sign));
+        z = select64(r > f64_of(select64(negative, top_1, top_0)) ? UINT64_MAX : 0, select64(negative, beyond_1, beyond_0), z);
+        z = select64(full == (double)INFINITY ? UINT64_MAX : 0, select64(negative, infinite_1, infinite_0), z);
+        z = select64(z > UINT64_C(0x7ff0000000000000) || full != full ? UINT64_MAX : 0, nan, z);
+        y[i] = f64_of(z | (sign & ((z != 0 ? UINT64_MAX : 0) | zero_sign)));
     }
 }
 
@@ -244,7 +249,7 @@ INLINE void ladder_values_f64(const lp_lanes *c, lp_lane_rule rule, const double
 /* The exponent's low es bits and the fraction are one field; nearest-even happens `cut` bits above its end, with the
  * last two bits of the regime above it for the parity of codes without exponent bits. A carry out of the field is the
  * next regime, as it should be. */
-INLINE void posit_f32(const lp_lanes *c, const float *x, int64_t n, float *y, uint32_t *codes)
+INLINE void posit_f32(const lp_lanes *c, bool wants_codes, const float *x, int64_t n, float *y, uint32_t *restrict codes)
 {
     const int bits = c->bits, es = c->es;
     const float most = (float)c->top[0], least = 1.0f / most;
@@ -261,17 +266,74 @@ INLINE void posit_f32(const lp_lanes *c, const float *x, int64_t n, float *y, ui
         uint32_t half = (1u << (cut - 1)) - 1 + (string >> cut & 1);
         uint32_t rounded = (field + half) >> cut; /* in units of the last bit; parity came from the string */
         uint32_t is_special = !(full < INFINITY) ? UINT32_MAX : 0, is_zero = full == 0 ? UINT32_MAX : 0;
-        if (codes) {
-            uint32_t regime = k >= 0 ? (2u << (k >= 0 ? k + 1 : 0)) - 2 : 1; /* run bits */
-            int32_t room = bits - 1 - run;
-            uint32_t above = room >= 0 ? regime << (room >= 0 ? room : 0) : regime >> 1;
-            uint32_t code = above + rounded;
-            code = (sign ? -code : code) & code_mask;
-            codes[i] = select(is_special, nar, code & ~is_zero);
+        if (wants_codes) {
+            /* k + 1 ones and a zero, or -k zeros and a one; the largest value has no room for its zero */
+            uint32_t ones = k >= 0 ? UINT32_MAX : 0, run_bits = (uint32_t)run;
+            uint32_t regime = select32(ones, (1u << run_bits) - 2, 1);
+            uint32_t code = (regime << ((uint32_t)bits + 15 - run_bits) >> 16) + rounded;
+            uint32_t minus = (uint32_t)((int32_t)u >> 31);
+            code = ((code ^ minus) - minus) & code_mask;
+            codes[i] = select32(is_special, nar, code & ~is_zero);
         } else {
             uint32_t z = ((uint32_t)k << (23 + es)) + (127u << 23) + (rounded << cut);
-            z = select(is_zero, 0, z | sign);
-            y[i] = f32_of(select(is_special, 0x7fc00000u | sign, z));
+            z = select32(is_zero, 0, z | sign);
+            y[i] = f32_of(select32(is_special, 0x7fc00000u | sign, z));
+        }
+    }
+}
+
+/* ---- the quickest -------------------------------------------------------------------------------------------------
+
+ * Nearest-even and saturating. Rounding keeps the order and the ends are values: clamped first, a number needs nothing
+ * more after. NaN passes all comparisons as the second operand and is put in its one form at the end. */
+INLINE void plain_f32(const lp_lanes *c, bool is_signed_zero, const float *x, int64_t n, float *y)
+{
+    const float low = -(float)c->top[1], high = (float)c->top[0];
+    const uint32_t lift = ((uint32_t)(23 - c->mantissa) << 23) + 0x400000; /* one and a half: sums of both signs stay above */
+    const uint32_t min_normal = (uint32_t)(c->e_min + 127) << 23;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), sign = bits & 1u << 31;
+        float a = low > x[i] ? low : x[i];
+        a = high < a ? high : a;
+        uint32_t exponent = bits_f32(a) & 0x7f800000u;
+        float shift = f32_of((exponent > min_normal ? exponent : min_normal) + lift);
+        uint32_t z = bits_f32((a + shift) - shift);
+        if (is_signed_zero) z |= sign;
+        y[i] = f32_of(x[i] == x[i] ? z : sign | 0x7fc00000u);
+    }
+}
+
+/* Elements with float32's exponents: the bits themselves are the ladder. */
+INLINE void plain_scaled_f32(const lp_lanes *c, const float *x, int64_t n, float *y)
+{
+    const uint32_t cut = (uint32_t)(23 - c->mantissa), one = cut ? 1 : 0, half = cut ? (1u << cut) / 2 - 1 : 0, mask = UINT32_MAX << cut,
+                   top = c->top_bits;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), a = bits & 0x7fffffffu;
+        uint32_t r = (a + half + (a >> cut & one)) & mask;
+        r = r < top ? r : top;
+        r = a > 0x7f800000u ? 0x7fc00000u : r;
+        y[i] = f32_of(r | (bits & 1u << 31));
+    }
+}
+
+/* ---- few values -------------------------------------------------------------------------------------------------- */
+
+INLINE void few_f32(const lp_lanes *lanes, bool wants_codes, const float *x, int64_t n, float *y, uint32_t *restrict codes)
+{
+    const lp_lanes constants = *lanes, *c = &constants;
+    const uint32_t zero_sign = c->negative_zero ? 1u << 31 : 0, sign_code = c->negative_zero ? c->sign_bit : 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t sign = bits_f32(x[i]) & 1u << 31;
+        uint32_t z = wants_codes ? c->few_code[0] : bits_f32(c->few_value[0]);
+#pragma GCC unroll 16
+        for (int k = 1; k < 16; k++) z = x[i] >= c->few_border[k] ? (wants_codes ? c->few_code[k] : bits_f32(c->few_value[k])) : z;
+        if (wants_codes) {
+            uint32_t minus = z == 0 && sign ? sign_code : 0;
+            codes[i] = x[i] == x[i] ? z | minus : c->nan_code;
+        } else {
+            z |= z == 0 ? sign & zero_sign : 0;
+            y[i] = f32_of(x[i] == x[i] ? z : sign | 0x7fc00000u);
         }
     }
 }
@@ -301,7 +363,17 @@ INLINE void posit_f32(const lp_lanes *c, const float *x, int64_t n, float *y, ui
 static void values_f32(const lp_lanes *c, const float *x, int64_t n, float *y, uint64_t index)
 {
     if (c->kind == LP_LANE_POSIT) {
-        posit_f32(c, x, n, y, NULL);
+        posit_f32(c, false, x, n, y, NULL);
+        return;
+    }
+    if (c->kind == LP_LANE_FEW) {
+        few_f32(c, false, x, n, y, NULL);
+        return;
+    }
+    if (c->is_plain) {
+        if (c->kind == LP_LANE_LADDER_SCALED) plain_scaled_f32(c, x, n, y);
+        else if (c->negative_zero) plain_f32(c, true, x, n, y);
+        else plain_f32(c, false, x, n, y);
         return;
     }
     LADDER_F32(values, y)
@@ -310,7 +382,11 @@ static void values_f32(const lp_lanes *c, const float *x, int64_t n, float *y, u
 static void codes_f32(const lp_lanes *c, const float *x, int64_t n, uint32_t *codes, uint64_t index)
 {
     if (c->kind == LP_LANE_POSIT) {
-        posit_f32(c, x, n, NULL, codes);
+        posit_f32(c, true, x, n, NULL, codes);
+        return;
+    }
+    if (c->kind == LP_LANE_FEW) {
+        few_f32(c, true, x, n, NULL, codes);
         return;
     }
     LADDER_F32(codes, codes)

@@ -134,7 +134,7 @@ static lp_status check_rules(const lp_rounder *r)
 
 lp_status lp_rounder_make(const lp_element *element, const lp_rounding *rounding, lp_rounder *out)
 {
-    memset(out, 0, sizeof *out);
+    memset(out, 0, offsetof(lp_rounder, value)); /* the lists beyond n are never read */
     out->element = *element;
     if (rounding) out->rounding = *rounding;
     switch (element->kind) {

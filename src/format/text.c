@@ -66,8 +66,31 @@ static bool take(parser *p, char c)
     return true;
 }
 
+/* {v,v,...}: a table written out. */
+static lp_status parse_table(parser *p, lp_element *out)
+{
+    enum { MOST = sizeof out->own_table / sizeof *out->own_table };
+    size_t open = p->at++;
+    *out = (lp_element){.kind = LP_ELEMENT_TABLE, .is_signed = true, .tie = LP_TIE_SMALLER};
+    do {
+        const char *number = p->text + p->at;
+        char *end = p->text + p->at;
+        double v = *number == '-' || *number == '.' || (*number >= '0' && *number <= '9') ? strtod(number, &end) : 0;
+        if (end == number || !(v >= -1e30 && v <= 1e30))
+            return fail_at(p, p->at, "such as {-7,-3,-1,0,1,3,7}", "here stands a value of the table, within -1e30 .. 1e30");
+        if (out->n_levels == MOST) return fail_at(p, p->at, NULL, "a table that is written out has at most %d values", MOST);
+        out->own_table[out->n_levels++] = (float)v + 0.0f; /* -0 becomes +0 */
+        p->at = (size_t)(end - p->text);
+    } while (take(p, ','));
+    if (!take(p, '}')) return fail_at(p, p->at, NULL, "the table of column %zu is not closed here", open + 1);
+    if (out->n_levels < 2) return fail_at(p, open, NULL, "a table has 2 to %d values", MOST);
+    for (out->bits = 1; 1 << out->bits < out->n_levels;) out->bits++;
+    return LP_OK;
+}
+
 static lp_status parse_element(parser *p, lp_element *out)
 {
+    if (p->text[p->at] == '{') return parse_table(p, out);
     size_t n = word_length(p);
     const char *word = p->text + p->at, *why;
     if (n == 0) return fail_at(p, p->at, "such as i4, e4m3, nf4", "an element is missing");
@@ -304,9 +327,27 @@ static void put_block(printer *out, const int block[2])
     put_size(out, block[0]);
 }
 
+static void put_table(printer *out, const lp_element *element)
+{
+    for (int i = 0; i < element->n_levels; i++) {
+        char number[32];
+        for (int digits = 1; digits <= 9; digits++) { /* the fewest that give the same value again */
+            snprintf(number, sizeof number, "%.*g", digits, (double)element->own_table[i]);
+            if ((float)strtod(number, NULL) == element->own_table[i]) break;
+        }
+        put(out, i ? "," : "{");
+        put(out, number);
+    }
+    put(out, "}");
+}
+
 static void put_element(printer *out, const lp_element *element)
 {
     char word[32];
+    if (element->kind == LP_ELEMENT_TABLE && !element->table_name) {
+        put_table(out, element);
+        return;
+    }
     lp_element_print(element, word);
     put(out, word);
 }

@@ -180,7 +180,7 @@ static void run_route(const lp_exec *x, const lp_op *op, int thread, int n_threa
     int64_t first, last;
     lp_pool_part(x->n_tokens, thread, n_threads, &first, &last);
     for (int64_t t = first; t < last; t++)
-        lp_route_experts(floats(x, op->in[0]) + t * op->n_experts, op->n_experts, op->n_used, op->factor,
+        lp_route_experts(floats(x, op->in[0]) + t * op->n_experts, op->n_experts, op->n_used, !op->raw, op->factor,
                          floats(x, op->out) + 2 * t * op->n_used);
 }
 
@@ -226,6 +226,14 @@ static void run_add(const lp_exec *x, const lp_op *op, int thread, int n_threads
     x->kernels->add(y, floats(x, op->in[1]) + first * width, (last - first) * width, y);
 }
 
+static void run_gated_add(const lp_exec *x, const lp_op *op, int thread, int n_threads)
+{
+    int64_t first, last, width = x->graph->value[op->out].width;
+    lp_pool_part(row_count(x, op->out), thread, n_threads, &first, &last);
+    for (int64_t r = first; r < last; r++)
+        lp_add_gated(floats(x, op->in[1]) + r * width, floats(x, op->in[2])[r], width, floats(x, op->out) + r * width);
+}
+
 static void run_select(const lp_exec *x, const lp_op *op, int thread, int n_threads)
 {
     int64_t first, last, width = x->graph->value[op->out].width;
@@ -243,7 +251,7 @@ static const run_fn run[] = {
     [LP_OP_ADD] = run_add,             [LP_OP_LAYER_NORM] = run_norm, [LP_OP_GELU_MUL] = run_gate,
     [LP_OP_GELU] = run_unary,          [LP_OP_SCALE] = run_unary,     [LP_OP_SOFT_CAP] = run_unary,
     [LP_OP_ROUTE] = run_route,         [LP_OP_EXPERT_LINEAR] = run_expert, [LP_OP_COMBINE] = run_combine,
-    [LP_OP_SELECT] = run_select,
+    [LP_OP_GATED_ADD] = run_gated_add, [LP_OP_SELECT] = run_select,
 };
 _Static_assert(sizeof run / sizeof run[0] == LP_OP_COUNT, "one function per operator");
 

@@ -87,6 +87,11 @@ static bool shape_pair(const lp_graph *g, const lp_op *op, lp_shape *s)
     return a->width == b->width && a->rows == b->rows && a->repeat == b->repeat;
 }
 
+static bool shape_gated(const lp_graph *g, const lp_op *op, lp_shape *s)
+{
+    return shape_pair(g, op, s) && input(g, op, 2)->width == 1 && input(g, op, 2)->rows == s->rows && s->repeat == 0;
+}
+
 static bool shape_same(const lp_graph *g, const lp_op *op, lp_shape *s)
 {
     const lp_value *x = input(g, op, 0);
@@ -146,6 +151,7 @@ static const struct {
     [LP_OP_ROUTE] = {"route", shape_route},
     [LP_OP_EXPERT_LINEAR] = {"expert_linear", shape_expert},
     [LP_OP_COMBINE] = {"combine", shape_combine},
+    [LP_OP_GATED_ADD] = {"gated_add", shape_gated},
     [LP_OP_SELECT] = {"select", shape_select},
 };
 _Static_assert(sizeof rule / sizeof rule[0] == LP_OP_COUNT, "one row per operator");

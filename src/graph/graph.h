@@ -63,6 +63,7 @@ typedef enum lp_op_id {
     LP_OP_ROUTE,        /* (scores[T][X]) -> route[T][2U]: the U chosen experts, best first, then their weights */
     LP_OP_EXPERT_LINEAR, /* (x or a, W of expert 0, route) -> y[T U]: row (t, u) = W_expert x; W of the others follow it */
     LP_OP_COMBINE,      /* (y[T U], route) -> sum over u of weight * y */
+    LP_OP_GATED_ADD,    /* (a, b, g[T][1]) -> y = a + sigmoid(g) * b, in place of a */
     LP_OP_SELECT,       /* (x, tokens) -> rows that want logits */
     LP_OP_COUNT
 } lp_op_id;
@@ -82,6 +83,7 @@ typedef struct lp_op {
     int32_t rope_table;       /* ROPE: 0, or 1: that of layers with a window */
     bool halves;              /* ROPE: pairs (i, i + rotated/2), not (2i, 2i+1) */
     int32_t n_experts, n_used; /* ROUTE, EXPERT_LINEAR, COMBINE */
+    bool raw;                 /* ROUTE: the weights of the chosen experts are not divided by their sum */
     int32_t n_heads, head_size; /* ROPE, ATTENTION; CACHE_APPEND: of k and v; norms: heads of a row, each its own; 0: one */
     bool ends_layer;          /* MARK: out is the residual stream after `layer` */
     int32_t stage;            /* PLAN: a barrier stands before the first op of each stage */

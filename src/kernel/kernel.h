@@ -162,11 +162,14 @@ typedef struct lp_kernels {
 
 /* Chooses experts by their n scores: p = fl(exp(score - max) / sum), the sum in ascending order; the n_used largest p,
  * equal ones by lower index. route: their numbers, best first, then their weights fl(p / max(sum of the chosen in that order,
- * 6.1035e-5)), then times factor. A score that is not finite makes all weights NaN, of the experts 0, 1, ... */
-void lp_route_experts(const float *score, int64_t n, int64_t n_used, float factor, float *route);
+ * 6.1035e-5)), or p itself without normalize, then times factor. A score that is not finite makes all weights NaN, of the experts 0, 1, ... */
+void lp_route_experts(const float *score, int64_t n, int64_t n_used, bool normalize, float factor, float *route);
 
 /* y = fl(w_0 x_0), then fmaf(w_u, x_u, y) for ascending u. x: [n_used][width]. */
 void lp_combine_experts(const float *x, const float *weight, int64_t n_used, int64_t width, float *y);
+
+/* y = fmaf(s, x, y) with s = fl(1 / fl(1 + exp(-gate))): an expert that every token has, by its own share. */
+void lp_add_gated(const float *x, float gate, int64_t width, float *y);
 
 size_t lp_attention_scratch_bytes(int64_t n_queries, int64_t d);
 

@@ -141,5 +141,39 @@ uint64_t lp_probe_read(lp_isa isa, const void *data, size_t n)
 }
 
 #else
-#error "probe: x86-64 and aarch64 only"
+
+uint64_t lp_probe_int8(lp_isa isa, uint64_t n)
+{
+    int32_t a[CHAINS] = {0};
+    (void)isa;
+    for (uint64_t k = n; k; k--)
+        for (int i = 0; i < CHAINS; i++) {
+            a[i] += (int8_t)k * (int8_t)(i + 3);
+            __asm__ volatile("" : "+m"(a[i]));
+        }
+    return n * CHAINS;
+}
+
+uint64_t lp_probe_f32(lp_isa isa, uint64_t n)
+{
+    float a[CHAINS] = {0};
+    (void)isa;
+    for (uint64_t k = n; k; k--)
+        for (int i = 0; i < CHAINS; i++) {
+            a[i] = a[i] * 0.5f + 1;
+            __asm__ volatile("" : "+m"(a[i]));
+        }
+    return n * CHAINS;
+}
+
+uint64_t lp_probe_read(lp_isa isa, const void *data, size_t n)
+{
+    const uint64_t *p = data;
+    uint64_t out = 0;
+    (void)isa;
+    for (size_t i = 0; i < n / 8; i++) out |= p[i];
+    __asm__ volatile("" : "+m"(out));
+    return out;
+}
+
 #endif

@@ -158,16 +158,19 @@ static lp_status product_make(product *p, const lp_packing *packing, int64_t row
     return LP_OK;
 }
 
+typedef struct bench_format {
+    const char *name, *text; /* text: of a format of our own, or NULL */
+} bench_format;
+
 typedef struct bench_case {
-    const char *format;
+    const bench_format *format;
     int64_t rows, n; /* rows 0: as many as make 256 MiB */
     const char *what;
 } bench_case;
 
-static lp_status bench_product(lp_pool *pool, const bench_case *c, lp_bench_row *row)
+static lp_status time_product(lp_pool *pool, const bench_case *c, const lp_packing *packing, lp_bench_row *row)
 {
     const int64_t cols = 4096;
-    const lp_packing *packing = lp_packing_by_name(c->format);
     int64_t rows = c->rows;
     if (rows == 0) rows = ((int64_t)256 << 20) / (int64_t)lp_weight_tile_bytes(packing, cols) * LP_TILE_ROWS;
     product p;
@@ -189,7 +192,7 @@ static lp_status bench_product(lp_pool *pool, const bench_case *c, lp_bench_row 
         double read_after = c->rows ? after.l2_read_gbytes_per_s : after.read_gbytes_per_s;
         double peak = p.weight.units ? before.int8_gmacs_per_s : before.f32_gmacs_per_s;
         double peak_after = p.weight.units ? after.int8_gmacs_per_s : after.f32_gmacs_per_s;
-        snprintf(row->name, sizeof row->name, "%s %s", c->what, c->format);
+        snprintf(row->name, sizeof row->name, "%s %s", c->what, c->format->name);
         snprintf(row->shape, sizeof row->shape, "%lldx%lldx%lld", (long long)rows, (long long)cols, (long long)c->n);
         row->median_ns = seconds * 1e9;
         row->gbytes_per_s = bytes / seconds * 1e-9;
@@ -201,12 +204,33 @@ static lp_status bench_product(lp_pool *pool, const bench_case *c, lp_bench_row 
     return s;
 }
 
+static lp_status bench_product(lp_pool *pool, const bench_case *c, lp_bench_row *row)
+{
+    lp_format *format;
+    const lp_packing *packing;
+    if (!c->format->text) return time_product(pool, c, lp_packing_by_name(c->format->name), row);
+    LP_TRY(lp_format_parse(c->format->text, &format));
+    lp_status status = lp_packing_create(format, &packing);
+    lp_format_free(format);
+    if (status != LP_OK) return status;
+    status = time_product(pool, c, packing, row);
+    lp_packing_free(packing);
+    return status;
+}
+
 lp_status lp_bench_kernels(lp_pool *pool, const lp_progress *progress, lp_bench_row *rows, size_t *n_rows)
 {
-    static const char *const formats[] = {"f16", "q8_0", "q6_k", "q5_k", "q4_k", "q4_0", "q4_1", "iq4_nl", "mxfp4", "q3_k", "q2_k"};
+    /* The last ones are of our own: a table that somebody made up beside integers of its width, and a row's one scale. */
+    static const bench_format formats[] = {
+        {"f16", NULL}, {"q8_0", NULL}, {"q6_k", NULL}, {"q5_k", NULL}, {"q4_k", NULL}, {"q4_0", NULL}, {"q4_1", NULL},
+        {"iq4_nl", NULL}, {"mxfp4", NULL}, {"q3_k", NULL}, {"q2_k", NULL},
+        {"int5", "i5:32:f16"},
+        {"table5", "{-127,-108,-92,-78,-66,-56,-47,-39,-32,-26,-20,-15,-11,-7,-4,-1,1,4,7,11,15,20,26,32,39,47,56,66,78,92,108,127}:32:f16"},
+        {"i4:row:f32", "i4:row:f32"}, {"iq4nl:16:(i6:16:f16)", "iq4nl:16:(i6:16:f16)"},
+    };
     size_t n = 0, room = *n_rows, total = sizeof formats / sizeof formats[0];
     for (size_t f = 0; f < total; f++) {
-        const bench_case cases[] = {{formats[f], 0, 1, "gemv, memory"}, {formats[f], 128, 1, "gemv, cache"}, {formats[f], 1024, 64, "gemm"}};
+        const bench_case cases[] = {{&formats[f], 0, 1, "gemv, memory"}, {&formats[f], 128, 1, "gemv, cache"}, {&formats[f], 1024, 64, "gemm"}};
         for (size_t i = 0; i < sizeof cases / sizeof cases[0] && n < room; i++) {
             if (progress && progress->cancelled && progress->cancelled(progress->context)) return lp_fail(LP_INTERRUPTED, "interrupted");
             if (progress && progress->report) progress->report(progress->context, "kernels", (double)(3 * f + i), (double)(3 * total));

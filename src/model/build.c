@@ -159,22 +159,26 @@ static int32_t attention(builder *b, int32_t x)
     return linear(b, o, "attn_output", q_width, m->n_embd);
 }
 
-/* The first of n_experts weights that follow each other: parts of one tensor, or a tensor each. */
-static int32_t expert_weights(builder *b, const char *name, int64_t width, int64_t n_rows)
+/* The first of n_experts weights that follow each other: of each expert's n_all rows in one tensor, those from `first` on. */
+static int32_t parts_of_experts(builder *b, const char *name, int64_t width, int64_t n_all, int64_t first, int64_t n_rows)
 {
     int64_t n = b->model->n_experts;
+    int32_t result = -1, whole = weight(b, name, true, width, n_all * n);
+    for (int64_t e = 0; e < n && whole >= 0; e++) {
+        int32_t w = lp_graph_weight_rows(b->graph, b->graph->value[whole].tensor, e * n_all + first, n_rows);
+        if (e == 0) result = w;
+    }
+    return result;
+}
+
+/* The same where a tensor holds them alone, or each has a tensor of its own. */
+static int32_t expert_weights(builder *b, const char *name, int64_t width, int64_t n_rows)
+{
     int32_t first = -1;
     char full[64];
     snprintf(full, sizeof full, "%s_exps.weight", name);
-    if (has(b, full)) {
-        int32_t whole = weight(b, full, true, width, n_rows * n);
-        for (int64_t e = 0; e < n && whole >= 0; e++) {
-            int32_t w = lp_graph_weight_rows(b->graph, b->graph->value[whole].tensor, e * n_rows, n_rows);
-            if (e == 0) first = w;
-        }
-        return first;
-    }
-    for (int64_t e = 0; e < n; e++) {
+    if (has(b, full)) return parts_of_experts(b, full, width, n_rows, 0, n_rows);
+    for (int64_t e = 0; e < b->model->n_experts; e++) {
         snprintf(full, sizeof full, "%s.%d.weight", name, (int)e);
         int32_t w = weight(b, full, true, width, n_rows);
         if (e == 0) first = w;
@@ -182,22 +186,34 @@ static int32_t expert_weights(builder *b, const char *name, int64_t width, int64
     return first;
 }
 
+/* y + sigmoid(score) * the expert that every token has. */
+static int32_t add_shared_expert(builder *b, int32_t x, int32_t y)
+{
+    int64_t n_embd = b->model->info.n_embd, n_ffn = b->model->n_shared;
+    int32_t gate = linear(b, x, "ffn_gate_shexp", n_embd, n_ffn), up = linear(b, x, "ffn_up_shexp", n_embd, n_ffn);
+    int32_t h = op(b, (lp_op){.id = LP_OP_SILU_MUL, .in = {gate, up, -1}});
+    int32_t shared = linear(b, h, "ffn_down_shexp", n_ffn, n_embd), score = linear(b, x, "ffn_gate_inp_shexp", n_embd, 1);
+    return op(b, (lp_op){.id = LP_OP_GATED_ADD, .in = {y, shared, score}});
+}
+
 static int32_t experts(builder *b, int32_t x)
 {
     const lp_model *m = b->model;
     int64_t n_embd = m->info.n_embd, n_ffn = m->info.n_ffn;
     int32_t n = (int32_t)m->n_experts, used = (int32_t)m->n_experts_used;
+    bool fused = has(b, "ffn_gate_up_exps.weight");
     int32_t score = linear(b, x, "ffn_gate_inp", n_embd, n);
     int32_t route = op(b, (lp_op){.id = LP_OP_ROUTE, .in = {score, -1, -1}, .n_experts = n, .n_used = used,
-                                 .factor = (float)m->expert_scale});
-    lp_op one = {.id = LP_OP_EXPERT_LINEAR, .n_experts = n, .n_used = used,
-                 .in = {x, expert_weights(b, "ffn_gate", n_embd, n_ffn), route}};
+                                 .raw = m->architecture->raw_experts, .factor = (float)m->expert_scale});
+    lp_op one = {.id = LP_OP_EXPERT_LINEAR, .n_experts = n, .n_used = used, .in = {x, -1, route}};
+    one.in[1] = fused ? parts_of_experts(b, "ffn_gate_up_exps.weight", n_embd, 2 * n_ffn, 0, n_ffn) : expert_weights(b, "ffn_gate", n_embd, n_ffn);
     int32_t gate = op(b, one);
-    one.in[1] = expert_weights(b, "ffn_up", n_embd, n_ffn);
+    one.in[1] = fused ? parts_of_experts(b, "ffn_gate_up_exps.weight", n_embd, 2 * n_ffn, n_ffn, n_ffn) : expert_weights(b, "ffn_up", n_embd, n_ffn);
     int32_t up = op(b, one);
     one.in[0] = op(b, (lp_op){.id = LP_OP_SILU_MUL, .in = {gate, up, -1}});
     one.in[1] = expert_weights(b, "ffn_down", n_ffn, n_embd);
-    return op(b, (lp_op){.id = LP_OP_COMBINE, .in = {op(b, one), route, -1}, .n_experts = n, .n_used = used});
+    int32_t y = op(b, (lp_op){.id = LP_OP_COMBINE, .in = {op(b, one), route, -1}, .n_experts = n, .n_used = used});
+    return m->architecture->shared_expert ? add_shared_expert(b, x, y) : y;
 }
 
 /* x: the normed residual stream. */

@@ -18,6 +18,7 @@ static const lp_architecture architectures[] = {
     {.name = "llama", .adjacent_pairs = true, .expert_keys = true, .window_period = 1},
     {.name = "qwen2", .window_period = 1},
     {.name = "qwen3", .qk_norm = LP_QK_HEADS, .window_period = 1},
+    {.name = "qwen2moe", .experts = true, .expert_keys = true, .raw_experts = true, .shared_expert = true},
     {.name = "qwen3moe", .qk_norm = LP_QK_HEADS, .experts = true, .expert_keys = true},
     {.name = "gemma2", .post_norms = true, .gelu = true, .head = LP_HEAD_TIED, .scaled_embedding = true, .cap_keys = true,
      .attention_cap = 50, .final_cap = 30, .window_period = 2, .window = 4096, .odd_layers = 46},
@@ -185,6 +186,8 @@ static lp_status read_experts(key_reader *r, lp_model *m)
     if (m->n_experts == 0) return LP_OK;
     LP_TRY(read_size(r, "expert_used_count", true, 1, m->n_experts, &m->n_experts_used));
     LP_TRY(read_size(r, "expert_feed_forward_length", false, 1, MAX_WIDTH, &m->info.n_ffn));
+    m->n_shared = m->info.n_ffn;
+    if (a->shared_expert) LP_TRY(read_size(r, "expert_shared_feed_forward_length", false, 1, MAX_WIDTH, &m->n_shared));
     return read_factor_or_zero(r, "expert_weights_scale", &m->expert_scale);
 }
 

@@ -27,6 +27,8 @@ typedef struct lp_architecture {
     bool scale_keys;       /* granite's four factors, and rope.scaling.finetuned */
     bool experts;          /* always; otherwise where expert_count is there and not 0 */
     bool expert_keys;      /* understands expert_count at all */
+    bool raw_experts;      /* the weights of the chosen experts are not divided by their sum */
+    bool shared_expert;    /* one more that every token has, by the sigmoid of a score */
     bool long_rope;        /* rope_factors_long, rope_factors_short */
     double attention_cap, final_cap; /* defaults of the soft caps, 0: none */
     bool cap_keys;         /* understands attn_logit_softcapping */
@@ -57,7 +59,7 @@ struct lp_model {
     double embedding_scale, residual_scale, logit_scale, attention_scale; /* 1: none */
     double attention_cap, final_cap;
     int64_t window;                /* 0: none */
-    int64_t n_experts, n_experts_used;
+    int64_t n_experts, n_experts_used, n_shared; /* n_shared: width of the shared expert */
     double expert_scale;
     uint8_t *has_window;           /* [n_layer] */
 };

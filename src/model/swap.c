@@ -48,6 +48,18 @@ int32_t lp_session_reader_of(const lp_session *s, const char *name)
     return -1;
 }
 
+int64_t lp_session_product_rows(const lp_session *s, const char *name)
+{
+    const lp_graph *g = &s->graph;
+    int64_t n = 0;
+    for (int32_t i = 0; i < g->n_ops; i++) {
+        const lp_op *op = &g->op[i];
+        if ((op->id != LP_OP_LINEAR && op->id != LP_OP_EXPERT_LINEAR) || !is_part_of(&g->value[op->in[1]], name)) continue;
+        n += lp_tensor_rows(g->value[op->in[1]].tensor) * (op->id == LP_OP_EXPERT_LINEAR ? op->n_used : 1);
+    }
+    return n;
+}
+
 /* A layer's keys are in the cache, which is no part of the saved state: a start between them and their attention moves back. */
 static int32_t before_keys(const lp_graph *g, int32_t start)
 {

@@ -17,6 +17,10 @@ int32_t lp_session_start_of(const lp_session *session, const char *name);
 int32_t lp_session_reader_of(const lp_session *session, const char *name);
 const float *lp_session_output_of(const lp_session *session, int32_t op, int64_t *n, int64_t *width);
 
+/* Rows of the tensor that one token is multiplied with: all, those of the experts in use, or none of an embedding that is only
+ * looked up. */
+int64_t lp_session_product_rows(const lp_session *session, const char *name);
+
 /* Bytes of all values that live when op is about to run, for a batch of the session's size. */
 size_t lp_session_state_bytes(const lp_session *session, int32_t op);
 

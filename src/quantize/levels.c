@@ -34,11 +34,12 @@ static float next_below(float x)
 }
 
 /* Where the nearest value changes from a to b. */
-static float edge_between(const entry *a, const entry *b)
+static float edge_between(const entry *a, const entry *b, lp_tie tie)
 {
     float middle = (float)(((double)a->value + (double)b->value) / 2);
     bool even_a = a->code % 2 == 0, even_b = b->code % 2 == 0;
-    bool upper = even_a != even_b ? even_b : fabsf(b->value) < fabsf(a->value);
+    bool upper = tie == LP_TIE_UPPER || (tie != LP_TIE_LOWER && fabsf(b->value) < fabsf(a->value));
+    if (tie == LP_TIE_EVEN_CODE && even_a != even_b) upper = even_b;
     /* (float) may have rounded the midpoint; what matters is which floats lie above it. */
     if ((double)middle * 2 > (double)a->value + (double)b->value) return next_below(middle);
     bool exact = (double)middle * 2 == (double)a->value + (double)b->value;
@@ -72,7 +73,7 @@ static lp_status fill(lp_levels *c, const lp_element *e)
         c->is_uniform = c->is_uniform && list[i].value == list[0].value + (float)i && list[i].value == rintf(list[i].value);
     }
     for (int i = 0; i < c->n_edges && status == LP_OK; i++)
-        c->edge[i] = i + 1 < kept ? edge_between(&list[i], &list[i + 1]) : INFINITY;
+        c->edge[i] = i + 1 < kept ? edge_between(&list[i], &list[i + 1], e->tie) : INFINITY;
     if (status == LP_OK) {
         c->least = c->value[0];
         c->most = c->value[kept - 1];

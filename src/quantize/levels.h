@@ -20,8 +20,8 @@ typedef struct lp_levels {
 lp_status lp_levels_create(const lp_element *element, lp_levels **out);
 void lp_levels_free(lp_levels *levels); /* NULL is allowed */
 
-/* Index of the nearest value of a list: beyond its ends the end, between two the one with the even code, or the smaller
- * magnitude where both or none are even. x is no NaN. */
+/* Index of the nearest value of a list: beyond its ends the end, between two as the element's rule for ties says; where both
+ * codes or none are even, the smaller magnitude. x is no NaN. */
 int lp_levels_nearest(const lp_levels *levels, float x);
 
 /* Nearest code and its value; a float of the hardware may give an infinity. */

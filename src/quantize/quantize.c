@@ -379,9 +379,9 @@ static lp_status set_keys(lp_gguf_writer *writer, const lp_gguf *source, const p
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
 /* Keys and directory; the file's size is known then. */
-static lp_status declare(job *j, const provenance *p)
+static lp_status declare(job *j, const lp_gguf *original, const provenance *p)
 {
-    LP_TRY(set_keys(j->writer, j->source, p));
+    LP_TRY(set_keys(j->writer, original, p));
     for (int64_t i = 0; i < j->result->n_rows; i++) {
         const lp_quantize_row *row = &j->result->rows[i];
         LP_TRY(lp_gguf_writer_add_tensor(j->writer, row->name, row->n_dims, row->dim, row->packing));
@@ -390,10 +390,9 @@ static lp_status declare(job *j, const provenance *p)
     return LP_OK;
 }
 
-static lp_status write_file(job *j, const lp_quantize_step *steps, const provenance *p, const lp_gguf *original)
+static lp_status write_file(job *j, const lp_quantize_step *steps, const lp_gguf *original)
 {
     lp_quantize_result *result = j->result;
-    LP_TRY(declare(j, p));
     LP_TRY(lp_gguf_writer_begin_data(j->writer));
     for (int64_t i = 0; i < result->n_rows; i++) {
         lp_quantize_row *row = &result->rows[i];
@@ -417,7 +416,7 @@ static lp_status calibrate(job *j, lp_quantize_step *steps, const lp_recipe *rec
         j->source = lp_model_gguf(j->changed);
         for (int64_t i = 0; i < result->n_rows; i++) {
             steps[i].tensor = lp_gguf_tensor_at(j->source, i);
-            steps[i].copy = result->rows[i].packing == steps[i].tensor->packing;
+            steps[i].copy = lp_packing_equal(result->rows[i].packing, steps[i].tensor->packing);
         }
     }
     j->solved = calloc((size_t)result->n_rows + 1, sizeof *j->solved);
@@ -444,7 +443,7 @@ static lp_status run(job *j, const char *path, lp_quantize_step *steps, const lp
     if (options->dry_run) {
         memset(p->source_sha256, '0', 64);
         LP_TRY(lp_gguf_writer_create_dry(&j->writer));
-        return declare(j, p);
+        return declare(j, original, p);
     }
     j->total = (double)j->source->n_bytes;
     for (int64_t i = 0; i < j->result->n_rows; i++) j->total += (double)steps[i].tensor->n_bytes;
@@ -452,7 +451,8 @@ static lp_status run(job *j, const char *path, lp_quantize_step *steps, const lp
     LP_TRY(lp_gguf_writer_create(path, options->force, &j->writer)); /* first: a refusal should not take a second */
     LP_TRY(hash_source(j, p->source_sha256));
     if (recipe->calibrated) LP_TRY(calibrate(j, steps, recipe));
-    return write_file(j, steps, p, original);
+    LP_TRY(declare(j, original, p));
+    return write_file(j, steps, original);
 }
 
 static double now(void)

@@ -201,14 +201,36 @@ static lp_allocate_options options_of(uint64_t n_bytes)
                                  .sensitivity = measuring, .n_rounds = -1};
 }
 
-static uint64_t quantized_size(const lp_model *model, const lp_allocation *a, const char *name)
+static uint64_t quantized_size_by(const lp_model *model, const lp_allocation *a, const char *name, const char *recipe)
 {
     lp_quantize_result r;
-    const lp_quantize_options q = {.packing = a->base, .rules = a->rules, .n_rules = a->n_rules, .force = true};
+    const lp_quantize_options q = {.packing = a->base, .rules = a->rules, .n_rules = a->n_rules, .force = true, .recipe = recipe};
     ok(lp_quantize(lp_model_gguf(model), test_path(name), &q, NULL, &r));
     uint64_t n = r.n_bytes;
     lp_quantize_result_free(&r);
     return n;
+}
+
+static uint64_t quantized_size(const lp_model *model, const lp_allocation *a, const char *name)
+{
+    return quantized_size_by(model, a, name, NULL);
+}
+
+static void candidates_may_be_made_by_another_recipe_than_the_file(void **unused)
+{
+    (void)unused;
+    lp_model *model = open_model(true);
+    lp_allocation a;
+    lp_allocate_options o = options_of((uint64_t)(4.5 * (double)lp_model_get_info(model)->n_parameters / 8) + 4000);
+    o.sensitivity_recipe = "rtn";
+    o.quantize.recipe = "reference";
+    o.n_rounds = 0;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &a));
+    assert_string_equal(a.table->recipe, "rtn");
+    assert_int_equal(quantized_size_by(model, &a, "recipe.gguf", "reference"), a.n_bytes);
+    assert_true(a.n_bytes <= o.n_bytes);
+    lp_allocation_free(&a);
+    lp_model_close(model);
 }
 
 static void the_file_is_within_the_budget_and_better_than_every_single_format(void **unused)
@@ -248,7 +270,7 @@ static void a_budget_below_the_smallest_file_is_refused_and_says_how_small_it_ca
     const char *number = strstr(lp_error(), "give has ");
     assert_non_null(number);
     uint64_t least = strtoull(number + 9, NULL, 10);
-    o.n_bytes = least + 31; /* the padding before the tensors is not known beforehand */
+    o.n_bytes = least + 62; /* the padding before the tensors is not known beforehand */
     ok(lp_allocate(model, text, N_TEXT, &o, NULL, &a));
     assert_int_equal(a.n_bytes, least);
     lp_allocation_free(&a);
@@ -274,6 +296,117 @@ static void a_rule_of_the_caller_holds(void **unused)
     assert_string_equal(lp_gguf_find_tensor(file, "blk.0.attn_v.weight")->packing->name, "q8_0");
     lp_gguf_close(file);
     lp_allocation_free(&a);
+    lp_model_close(model);
+}
+
+static void estimates_from_a_few_formats_are_near_what_is_measured(void **unused)
+{
+    (void)unused;
+    lp_model *model = open_model(true);
+    lp_allocation all, few;
+    lp_allocate_options o = options_of((uint64_t)(4.5 * (double)lp_model_get_info(model)->n_parameters / 8) + 4000);
+    o.n_rounds = 0;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &all));
+    o.n_anchors = 2;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &few));
+    int n_estimated = 0, n_near = 0, n_options = 0;
+    for (int64_t i = 0; i < all.table->n_classes; i++) {
+        n_options += all.table->class_list[i].n_options;
+        for (int j = 0; j < all.table->class_list[i].n_options; j++) {
+            const lp_tensor_option *x = &all.table->class_list[i].option[j], *y = &few.table->class_list[i].option[j];
+            assert_true(x->measured && x->local && y->local);
+            assert_true(x->metrics.local_error == y->metrics.local_error);
+            if (y->measured) {
+                assert_memory_equal(&x->metrics, &y->metrics, sizeof x->metrics);
+                continue;
+            }
+            n_estimated++;
+            n_near += fabs(y->metrics.kl / x->metrics.kl - 1) < 0.25;
+        }
+    }
+    assert_int_equal(n_estimated, n_options - 2 * all.table->n_classes);
+    assert_true(n_near * 10 > n_estimated * 7);
+    assert_true(few.joint.kl < 1.1 * all.joint.kl);
+    lp_allocation_free(&all);
+    lp_allocation_free(&few);
+    lp_model_close(model);
+}
+
+static void a_time_that_cannot_be_met_is_refused_and_one_that_can_changes_nothing(void **unused)
+{
+    (void)unused;
+    lp_model *model = open_model(false);
+    lp_allocation a;
+    lp_allocate_options o = options_of((uint64_t)(4.5 * (double)lp_model_get_info(model)->n_parameters / 8) + 4000);
+    o.n_rounds = 0;
+    o.milliseconds = 1e-6;
+    assert_int_equal(lp_allocate(model, text, N_TEXT, &o, NULL, &a), LP_USAGE);
+    assert_non_null(strstr(lp_error(), "on this machine"));
+    o.milliseconds = 1e6;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &a));
+    assert_true(a.milliseconds > 0 && a.optimal);
+    for (int j = 0; j < 6; j++) { /* an embedding that is only looked up takes no product */
+        assert_true(a.table->class_list[0].option[j].ns == 0);
+        assert_true(a.table->class_list[1].option[j].ns > 0);
+    }
+    lp_allocation untimed;
+    o.milliseconds = 0;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &untimed));
+    assert_memory_equal(a.choice, untimed.choice, (size_t)a.table->n_classes * sizeof *a.choice);
+    lp_allocation_free(&a);
+    lp_allocation_free(&untimed);
+    lp_model_close(model);
+}
+
+static void the_report_is_one_page_that_names_every_tensor_and_escapes_names(void **unused)
+{
+    (void)unused;
+    lp_model *model = open_model(false);
+    lp_allocation a;
+    lp_allocate_options o = options_of((uint64_t)(4.5 * (double)lp_model_get_info(model)->n_parameters / 8) + 4000);
+    o.n_rounds = 0;
+    ok(lp_allocate(model, text, N_TEXT, &o, NULL, &a));
+    const char *path = test_path("report.html");
+    ok(lp_allocation_write_report(&a, "a<b>&\"c\".gguf", "out.gguf", path, false));
+    assert_int_equal(lp_allocation_write_report(&a, "model", "out.gguf", path, false), LP_USAGE);
+    char *page;
+    size_t n;
+    ok(lp_text_read(path, &page, &n));
+    page = realloc(page, n + 1);
+    assert_non_null(page);
+    page[n] = 0;
+    for (int64_t i = 0; i < a.table->n_classes; i++) assert_non_null(strstr(page, a.table->class_list[i].name));
+    assert_non_null(strstr(page, "a&lt;b&gt;&amp;&quot;c&quot;.gguf"));
+    assert_non_null(strstr(page, "</html>"));
+    static const char *const outside[] = {"<script", "http:", "https:", "src=", "href=", "@import", "nan", "inf\""};
+    for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++) assert_null(strstr(page, outside[i]));
+    free(page);
+    lp_allocation_free(&a);
+    lp_model_close(model);
+}
+
+static void formats_of_our_own_are_candidates_beside_those_of_gguf(void **unused)
+{
+    (void)unused;
+    static const char *const mixed[] = {"i3:32:f16", "iq4nl:16:(i6:16:f16)", "q4_k", "q6_k"};
+    lp_model *model = open_model(false);
+    lp_allocation a;
+    for (int bits = 4; bits <= 6; bits++) {
+        lp_allocate_options o = options_of((uint64_t)(bits * (double)lp_model_get_info(model)->n_parameters / 8) + 6000);
+        o.formats = mixed;
+        o.n_formats = 4;
+        o.n_rounds = 1;
+        o.milliseconds = 1e6;
+        ok(lp_allocate(model, text, N_TEXT, &o, NULL, &a));
+        assert_int_equal(quantized_size(model, &a, "own.gguf"), a.n_bytes);
+        assert_true(a.n_bytes <= o.n_bytes);
+        int n_own = 0;
+        for (int r = 0; r < a.n_rules; r++) n_own += a.rules[r].packing->format != NULL;
+        assert_true(bits == 6 || n_own > 0);
+        for (int i = 0; i < a.n_singles; i++)
+            if (a.singles[i].n_bytes <= o.n_bytes) assert_true(a.joint.kl <= a.singles[i].metrics.kl);
+        lp_allocation_free(&a);
+    }
     lp_model_close(model);
 }
 
@@ -360,8 +493,13 @@ int main(void)
         cmocka_unit_test(threads_change_no_bit_of_a_sensitivity),
         cmocka_unit_test(tensors_must_come_in_the_order_of_the_forward),
         cmocka_unit_test(the_file_is_within_the_budget_and_better_than_every_single_format),
+        cmocka_unit_test(candidates_may_be_made_by_another_recipe_than_the_file),
         cmocka_unit_test(a_budget_below_the_smallest_file_is_refused_and_says_how_small_it_can_be),
         cmocka_unit_test(a_rule_of_the_caller_holds),
+        cmocka_unit_test(formats_of_our_own_are_candidates_beside_those_of_gguf),
+        cmocka_unit_test(estimates_from_a_few_formats_are_near_what_is_measured),
+        cmocka_unit_test(a_time_that_cannot_be_met_is_refused_and_one_that_can_changes_nothing),
+        cmocka_unit_test(the_report_is_one_page_that_names_every_tensor_and_escapes_names),
         cmocka_unit_test(a_table_is_used_again_with_the_same_result_and_read_back_to_the_last_bit),
         cmocka_unit_test(tables_of_another_model_or_text_are_refused),
         cmocka_unit_test(damaged_tables_are_refused),

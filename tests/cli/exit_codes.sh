@@ -27,6 +27,9 @@ check "an unknown format lists those that can be written" errs 2 "q8_0" lowp qua
 check "a format that no file can hold is refused by name" errs 2 "it has no scale" lowp quantize embedded -o x.gguf --format nf4
 check "a rule without a format is refused" errs 2 "GLOB=FORMAT" lowp quantize embedded -o x.gguf --format q8_0 --tensor blk.0
 check "a rule that matches nothing is refused" errs 2 "nothing.like.this" lowp quantize embedded -o x.gguf --format q8_0 --tensor 'nothing.like.this=q4_0'
+check "a size that is none is refused" errs 2 "is no size" lowp quantize embedded -o x.gguf --size 4.5bits
+check "a size and a format exclude each other" errs 2 "exclude" lowp quantize embedded -o x.gguf --size 4.5bpw --format q4_k
+check "a size below the smallest file is refused" errs 2 "the smallest that these formats give has" lowp quantize embedded -o x.gguf --size 1MB --recipe rtn --candidates q4_k --sensitivity-windows 1 --sensitivity-context 16
 check "quantize without -o is refused" errs 2 "-o" lowp quantize embedded --format q8_0
 check "eval without --text says what to type" errs 2 "embedded" lowp eval embedded
 check "a missing file is bad input and is named" errs 3 "/nonexistent.gguf" lowp info /nonexistent.gguf

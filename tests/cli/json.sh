@@ -19,6 +19,9 @@ check "formats" object lowp.formats/1 formats.0.name formats.0.text formats.0.bi
 check "help" object lowp.help/1 verbs.0.name verbs.0.options.0.name -- lowp help --json
 check "one format" object lowp.formats/1 formats.0.bits_per_value -- lowp formats e4m3 --json
 check "quantize" object lowp.quantize/1 n_bytes bits_per_weight file_bits_per_weight seconds peak_bytes sha256 tensors.0.name tensors.0.format tensors.0.error tensors.0.fallback -- lowp quantize embedded -o a.gguf --format q4_0 --json
+small="--candidates q4_k,q5_k --recipe rtn --sensitivity-windows 1 --sensitivity-context 32 --sensitivity-rounds 0"
+check "quantize --size" object lowp.quantize/1 n_bytes sha256 allocation.objective allocation.lower_bound allocation.optimal allocation.kl_nats tensors.0.format -- lowp quantize embedded -o size.gguf --size 4.9bpw $small --json
+check "a file of a size has the same bytes with any number of threads, and is within 0.1 % below it" sh -c "lowp quantize embedded -o size3.gguf --size 4.9bpw $small --threads 3 -q >/dev/null && cmp size.gguf size3.gguf && test \$(stat -c %s size.gguf) -le 2570422 && test \$(stat -c %s size.gguf) -ge 2567852"
 check "quantize --dry-run" object lowp.quantize/1 n_bytes bits_per_weight -- lowp quantize embedded -o b.gguf --format q4_0 --json --dry-run
 check "a dry run writes nothing" test ! -e b.gguf
 check "calibrate" object lowp.calibrate/1 n_tokens -- lowp calibrate embedded --text embedded-calibration -o s.gguf --windows 1 --context 64 --json

@@ -35,7 +35,7 @@ static int oracle_order(const void *a, const void *b)
     return x->code < y->code ? -1 : x->code > y->code;
 }
 
-static void oracle_make(oracle *o, const lp_element *e)
+static inline void oracle_make(oracle *o, const lp_element *e)
 {
     *o = (oracle){.element = *e};
     o->v = malloc(sizeof *o->v << e->bits);
@@ -54,10 +54,10 @@ static void oracle_make(oracle *o, const lp_element *e)
     if (e->kind == LP_ELEMENT_FLOAT) o->least_normal = ldexp(1, 1 - e->bias);
 }
 
-static void oracle_free(oracle *o) { free(o->v); }
+static inline void oracle_free(oracle *o) { free(o->v); }
 
 /* Midpoint of a posit's codes c and c + 1: the code of one bit more, read off as a string of bits. */
-static double posit_middle(const lp_element *e, uint32_t code)
+static inline double posit_middle(const lp_element *e, uint32_t code)
 {
     char s[40];
     int n = e->bits + 1, es = e->exponent;
@@ -112,7 +112,7 @@ static bool has_negative_zero(const lp_element *e)
     return e->kind == LP_ELEMENT_FLOAT && e->is_signed && v == 0 && signbit(v);
 }
 
-static oracle_result oracle_round(const oracle *o, const lp_rounding *r, double x, uint32_t word)
+static inline oracle_result oracle_round(const oracle *o, const lp_rounding *r, double x, uint32_t word)
 {
     const lp_element *e = &o->element;
     bool is_posit = e->kind == LP_ELEMENT_POSIT, negative = signbit(x);

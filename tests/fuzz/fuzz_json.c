@@ -9,7 +9,10 @@
 #include "file/json.h"
 #include "file/safetensors.h"
 
+#include "text_mutate.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t room, unsigned seed);
 
 static void require(int holds, const char *what)
 {
@@ -80,4 +83,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     lp_json_free(&d);
     lp_json_free(&again);
     return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t room, unsigned seed)
+{
+    static const char *const fragments[] = {
+        "{}", "[]", "{\"a\":1}", "[1,2]", "\"\"", "\"a\"", "\"\\u0000\"", "\"\\ud83d\\ude00\"", "\"\\ud83d\"", "\"\\ude00\"", "\"\\u00e9\"",
+        "\"\\\\\"", "\"\\/\\b\\f\\n\\r\\t\"", "\"\xc3\xa9\"", "\"\xed\xa0\x80\"", "null", "true", "false", "nul", "0", "-0", "01", "-1", "1.5", "1.",
+        ".5", "1e5", "1E+5", "1e-5", "1e", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "-9223372036854775809",
+        "1e308", "1e309", "4.9e-324", "NaN", "Infinity", ",", ":", ",\"b\":2", ",\"a\":1", " ", "\n", "\xef\xbb\xbf", "[[[[[[[[", "]]]]]]]]"};
+    static const text_grammar grammar = {fragments, sizeof fragments / sizeof *fragments, "{[", "}]", "{}[],:\" \n"};
+    return text_mutate(&grammar, data, n, room, seed);
 }

@@ -6,12 +6,13 @@
 #include "../model/mini_spm.h"
 #include "../model/mini_vocabulary.h"
 #include "model/tokenizer/split_stages.h"
+#include "model/tokenizer/unicode_forms.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static const char *const pre[] = {"gpt-2", "smollm", "llama-bpe", "qwen2", "dbrx", "qwen35", "glm4", "ufakzeka",
                                   "tekken", "gpt-4o", "falcon", "deepseek-llm", "deepseek-coder", "deepseek-v3"};
-enum { N_PRE = sizeof pre / sizeof *pre, LONGEST = 400 }; /* merging the plain way is quadratic */
+enum { N_PRE = sizeof pre / sizeof *pre, LONGEST = 192 }; /* merging the plain way is quadratic */
 
 static void require(int holds, const char *what)
 {
@@ -48,10 +49,36 @@ static size_t replace(const uint8_t *text, size_t n, uint8_t *out)
     return length;
 }
 
-static int32_t owner[3 * LONGEST], ids_of_word[3 * LONGEST];
-static uint8_t clean[3 * LONGEST];
-static char characters[6 * LONGEST];
-static plain_piece pieces[3 * LONGEST];
+static int32_t owner[9 * LONGEST], ids_of_word[9 * LONGEST];
+static uint8_t clean[9 * LONGEST];
+static plain_table table;
+
+/* NFC of what lies between special tokens in clean[0..n), with its owners; returns the new length. */
+static size_t compose(const lp_tokenizer_source *source, size_t n)
+{
+    static uint8_t text[9 * LONGEST];
+    static int32_t old[9 * LONGEST];
+    size_t length = 0;
+    memcpy(text, clean, n);
+    memcpy(old, owner, n * sizeof *owner);
+    for (size_t at = 0, end; at < n; at = end) {
+        lp_text_buffer out = {0};
+        end = at;
+        if (old[at]) {
+            end = at + source->tokens[old[at] - 1].n;
+            require(lp_text_append(&out, text + at, end - at) == LP_OK, "memory");
+        } else {
+            while (end < n && !old[end]) end++;
+            require(lp_normalize(LP_NFC, text + at, end - at, &out) == LP_OK, "a form");
+        }
+        require(out.n <= sizeof clean - length, "NFC that grows beyond three times");
+        memcpy(clean + length, out.data, out.n);
+        for (size_t i = 0; i < out.n; i++) owner[length + i] = old[at];
+        length += out.n;
+        free(out.data);
+    }
+    return length;
+}
 
 /* SentencePiece: the same of merging by score, and bytes of any kind come back. */
 static void one_spm(const uint8_t *data, size_t n, bool parse_special)
@@ -109,6 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     }
     if (!tokenizer[which]) {
         mini_fill(&vocabulary[which], pre[which], true);
+        plain_table_fill(&table, &vocabulary[which].source); /* the same for all */
         require(lp_tokenizer_create_from(&vocabulary[which].source, &tokenizer[which]) == LP_OK, "creation");
     }
     const lp_tokenizer *t = tokenizer[which];
@@ -119,6 +147,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
     size_t length = replace(data + 1, n - 1, clean);
     plain_special(source, parse_special, clean, length, owner);
+    if (t->split->nfc) length = compose(source, length);
     for (size_t at = 0; at < length;) {
         if (owner[at]) {
             int32_t id = owner[at] - 1;
@@ -133,13 +162,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             size_t next = lp_split_walk_next(&walk);
             require(next > at && next <= end, "a piece");
             require(next == end || (clean[next] & 0xc0) != 0x80, "a piece that ends within a character");
-            size_t n_word = plain_word(source, clean + at, next - at, ids_of_word, characters, pieces);
+            size_t n_word = plain_word_by_table(&table, clean + at, next - at, ids_of_word);
             int32_t whole = -1;
             if (t->split->whole_word_first) {
-                size_t n_characters = pieces[n_word - 1].at + pieces[n_word - 1].n;
-                for (int32_t id = 0; id < source->n_tokens && whole < 0; id++)
-                    if (plain_equal(characters, (plain_piece){0, n_characters}, source->tokens[id].data, source->tokens[id].n))
-                        whole = id;
+                char characters[18 * LONGEST];
+                size_t n_characters = 0;
+                for (size_t i = at; i < next; i++) n_characters += (size_t)lp_utf8_encode_short(lp_byte_character(clean[i]), (uint8_t *)characters + n_characters);
+                whole = plain_find(source, characters, n_characters);
             }
             if (whole >= 0) {
                 require(at_id < n_ids && ids[at_id++] == whole, "a word that is a token");

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "mini_vocabulary.h"
 #include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/unicode.h"
 
@@ -58,7 +59,7 @@ static inline void mini_spm_fill(mini_spm *m, bool extended)
     m->source.named[LP_NAMED_UNKNOWN] = 0;
 }
 
-static inline int32_t plain_spm_find(const lp_tokenizer_source *source, const uint8_t *text, size_t n)
+PLAIN int32_t plain_spm_find(const lp_tokenizer_source *source, const uint8_t *text, size_t n)
 {
     for (int32_t id = 0; id < source->n_tokens; id++)
         if (source->tokens[id].n == n && !memcmp(source->tokens[id].data, text, n)) return id;
@@ -66,8 +67,8 @@ static inline int32_t plain_spm_find(const lp_tokenizer_source *source, const ui
 }
 
 /* Ids of text without special tokens: escape it, then look at all pairs for each merge. escaped has room for 3 n + 3
- * bytes, begin for as many numbers plus one, out for as many ids. */
-static inline size_t plain_spm(const lp_tokenizer_source *source, bool space_before, const uint8_t *text, size_t n, int32_t *out,
+ * bytes, begin and out for as many numbers plus one. What two symbols make is looked up when they become neighbours. */
+PLAIN size_t plain_spm(const lp_tokenizer_source *source, bool space_before, const uint8_t *text, size_t n, int32_t *out,
                                uint8_t *escaped, size_t *begin)
 {
     size_t length = 0, count = 0, n_out = 0;
@@ -83,16 +84,21 @@ static inline size_t plain_spm(const lp_tokenizer_source *source, bool space_bef
         begin[count++] = at;
     }
     begin[count] = length;
+    int32_t *pair = out; /* [count] of symbols i and i + 1, until the ids are written */
+    for (size_t i = 0; i + 1 < count; i++) pair[i] = plain_spm_find(source, escaped + begin[i], begin[i + 2] - begin[i]);
     for (;;) {
         size_t best = count;
         float best_score = 0;
         for (size_t i = 0; i + 1 < count; i++) {
-            int32_t id = plain_spm_find(source, escaped + begin[i], begin[i + 2] - begin[i]);
+            int32_t id = pair[i];
             if (id >= 0 && (best == count || source->scores[id] > best_score)) best = i, best_score = source->scores[id];
         }
         if (best == count) break;
         memmove(begin + best + 1, begin + best + 2, (count - best - 1) * sizeof *begin);
+        memmove(pair + best, pair + best + 1, (count - best - 1) * sizeof *pair);
         count--;
+        for (size_t i = best ? best - 1 : 0; i <= best && i + 1 < count; i++)
+            pair[i] = plain_spm_find(source, escaped + begin[i], begin[i + 2] - begin[i]);
     }
     for (size_t i = 0; i < count; i++) {
         int32_t id = plain_spm_find(source, escaped + begin[i], begin[i + 1] - begin[i]);

@@ -56,18 +56,25 @@ static inline void mini_fill(mini *m, const char *pre, bool extended)
 
 /* ---- the plain way ---- */
 
+/* A fuzzer that follows each comparison is to follow those of the library. */
+#ifdef __clang__
+#define PLAIN static inline __attribute__((no_sanitize("coverage")))
+#else
+#define PLAIN static inline
+#endif
+
 typedef struct plain_piece {
     size_t at, n;
 } plain_piece;
 
-static inline bool plain_equal(const char *text, plain_piece p, const char *wanted, size_t n)
+PLAIN bool plain_equal(const char *text, plain_piece p, const char *wanted, size_t n)
 {
     return p.n == n && !memcmp(text + p.at, wanted, n);
 }
 
 /* Ids of one word of n bytes, n_out of them, written to out[n]; -1: a piece that is no token. text: room for 2 n bytes,
  * piece: for n. For merge by merge in order of rank: join the leftmost pair, and begin again. */
-static inline size_t plain_word(const lp_tokenizer_source *source, const uint8_t *word, size_t n, int32_t *out, char *text,
+PLAIN size_t plain_word(const lp_tokenizer_source *source, const uint8_t *word, size_t n, int32_t *out, char *text,
                                 plain_piece *piece)
 {
     size_t length = 0, n_pieces = n;
@@ -100,12 +107,58 @@ static inline size_t plain_word(const lp_tokenizer_source *source, const uint8_t
     return n_pieces;
 }
 
+/* What two tokens merge into, for merging by looking at every pair without comparing texts. */
+typedef struct plain_table {
+    int16_t rank[EXTENDED_TOKENS][EXTENDED_TOKENS]; /* -1: nothing */
+    int16_t merged[EXTENDED_MERGES];                /* by rank */
+} plain_table;
+
+PLAIN int32_t plain_find(const lp_tokenizer_source *source, const char *text, size_t n)
+{
+    for (int32_t id = 0; id < source->n_tokens; id++)
+        if (plain_equal(text, (plain_piece){0, n}, source->tokens[id].data, source->tokens[id].n)) return id;
+    return -1;
+}
+
+PLAIN void plain_table_fill(plain_table *t, const lp_tokenizer_source *source)
+{
+    memset(t->rank, 0xff, sizeof t->rank);
+    for (size_t rank = 0; rank < source->n_merges; rank++) {
+        lp_string merge = source->merges[rank];
+        size_t left = 1;
+        char joined[64];
+        while (merge.data[left] != ' ') left++;
+        memcpy(joined, merge.data, left);
+        memcpy(joined + left, merge.data + left + 1, merge.n - left - 1);
+        t->rank[plain_find(source, merge.data, left)][plain_find(source, merge.data + left + 1, merge.n - left - 1)] = (int16_t)rank;
+        t->merged[rank] = (int16_t)plain_find(source, joined, merge.n - 1);
+    }
+}
+
+/* The ids of plain_word: the leftmost pair of the lowest rank, again and again. */
+PLAIN size_t plain_word_by_table(const plain_table *t, const uint8_t *word, size_t n, int32_t *out)
+{
+    for (size_t i = 0; i < n; i++) out[i] = word[i];
+    for (;;) {
+        size_t best = n;
+        int best_rank = EXTENDED_MERGES;
+        for (size_t i = 0; i + 1 < n; i++) {
+            int rank = t->rank[out[i]][out[i + 1]];
+            if (rank >= 0 && rank < best_rank) best = i, best_rank = rank;
+        }
+        if (best == n) return n;
+        out[best] = t->merged[best_rank];
+        n--;
+        memmove(out + best + 1, out + best + 2, (n - best - 1) * sizeof *out);
+    }
+}
+
 /* Cuts text at special tokens as the card says: longest text first, each from the left; owner[i] is the id + 1 of the
  * token that covers byte i, 0: none. */
-static inline void plain_special(const lp_tokenizer_source *source, bool parse_special, const uint8_t *text, size_t n, int32_t *owner)
+PLAIN void plain_special(const lp_tokenizer_source *source, bool parse_special, const uint8_t *text, size_t n, int32_t *owner)
 {
     memset(owner, 0, n * sizeof *owner);
-    for (size_t length = 64; length; length--)
+    for (size_t length = 16; length; length--) /* none is longer */
         for (int32_t id = 0; id < source->n_tokens; id++) {
             int32_t type = source->types[id];
             bool candidate = type == LP_TOKEN_USER_DEFINED || (parse_special && (type == LP_TOKEN_CONTROL || type == LP_TOKEN_UNKNOWN));

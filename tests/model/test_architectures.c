@@ -114,17 +114,34 @@ static void experts_of_equal_score_are_chosen_by_lower_index(void **unused)
     (void)unused;
     const float tied[5] = {1, 3, 3, 1, 3}, failed[5] = {1, NAN, 3, 1, 3}, far[5] = {-500, 0, -500, -500, -500};
     float route[8];
-    lp_route_experts(tied, 5, 4, 1, route);
+    lp_route_experts(tied, 5, 4, true, 1, route);
     const float order[4] = {1, 2, 4, 0};
     for (int i = 0; i < 4; i++) assert_true(route[i] == order[i]);
     assert_true(route[4] == route[5] && route[5] == route[6] && route[6] > route[7]);
     assert_true(fabsf(route[4] + route[5] + route[6] + route[7] - 1) < 1e-6f);
-    lp_route_experts(tied, 5, 2, 2.5f, route);
+    lp_route_experts(tied, 5, 2, true, 2.5f, route);
     assert_true(route[2] == 1.25f && route[3] == 1.25f);
-    lp_route_experts(failed, 5, 2, 1, route);
+    lp_route_experts(tied, 5, 2, false, 1, route); /* p itself: e^3 of 3 e^3 + 2 e */
+    assert_true(route[0] == 1 && route[1] == 2 && fabsf(route[2] - 0.305748f) < 1e-5f && route[2] == route[3]);
+    lp_route_experts(failed, 5, 2, true, 1, route);
     assert_true(route[0] == 0 && route[1] == 1 && isnan(route[2]) && isnan(route[3]));
-    lp_route_experts(far, 5, 3, 1, route); /* weights that vanish still have an expert each */
+    lp_route_experts(far, 5, 3, true, 1, route); /* weights that vanish still have an expert each */
     assert_true(route[0] == 1 && route[1] == 0 && route[2] == 2 && route[3] == 1 && route[4] == 0 && route[5] == 0);
+}
+
+static void a_shared_expert_is_added_by_the_sigmoid_of_its_score(void **unused)
+{
+    (void)unused;
+    const float x[3] = {1, -2, 4}, start[3] = {10, 20, 30};
+    float y[3];
+    memcpy(y, start, sizeof y);
+    lp_add_gated(x, 0, 3, y);
+    assert_true(y[0] == 10.5f && y[1] == 19 && y[2] == 32);
+    memcpy(y, start, sizeof y);
+    lp_add_gated(x, -200, 3, y); /* no expert at all, and no NaN */
+    assert_memory_equal(y, start, sizeof y);
+    lp_add_gated(x, 200, 3, y);
+    assert_true(y[0] == 11 && y[1] == 18 && y[2] == 34);
 }
 
 /* ---- the same bits ------------------------------------------------------------------------------------------------- */
@@ -304,6 +321,7 @@ int main(int argc, char **argv)
         ROW(granite), ROW(starcoder2), ROW(mistral),
         cmocka_unit_test(phi3_uses_its_short_factors_in_the_original_context),
         cmocka_unit_test(experts_of_equal_score_are_chosen_by_lower_index),
+        cmocka_unit_test(a_shared_expert_is_added_by_the_sigmoid_of_its_score),
         cmocka_unit_test(the_reference_gives_the_golden_logits_of_every_architecture),
         cmocka_unit_test(avx2_gives_the_golden_logits_of_every_architecture),
         cmocka_unit_test(avx512_gives_the_golden_logits_of_every_architecture),

@@ -238,8 +238,10 @@ static const refusal refusals[] = {
     {"a broken config is refused with the byte", "config.json", "{", "[", LP_INPUT, "byte"},
     {"an unknown tensor is refused by name", "model.safetensors", "mlp.up_proj", "mlp.xp_proj", LP_UNSUPPORTED, "mlp.xp_proj"},
     {"an integer dtype is refused", "model.safetensors", "\"dtype\":\"F16\"", "\"dtype\":\"I16\"", LP_UNSUPPORTED, "I16"},
-    {"an unknown tokenizer model is refused by name", "tokenizer.json", "\"BPE\"", "\"Unigram\"", LP_UNSUPPORTED, "'Unigram'"},
-    {"byte fallback is refused", "tokenizer.json", "\"byte_fallback\": false", "\"byte_fallback\": true", LP_UNSUPPORTED, "byte_fallback"},
+    {"an unknown tokenizer model is refused by name", "tokenizer.json", "\"BPE\"", "\"WordLevel\"", LP_UNSUPPORTED, "'WordLevel'"},
+    {"Unigram without its pre-tokenizer is refused by name", "tokenizer.json", "\"BPE\"", "\"Unigram\"", LP_UNSUPPORTED, "pre_tokenizer: 'ByteLevel'"},
+    {"WordPiece without its normalizer is refused by name", "tokenizer.json", "\"BPE\"", "\"WordPiece\"", LP_UNSUPPORTED, "known here: BertNormalizer"},
+    {"byte fallback behind byte characters is refused", "tokenizer.json", "\"byte_fallback\": false", "\"byte_fallback\": true", LP_UNSUPPORTED, "pre_tokenizer: 'ByteLevel'"},
     {"a prefix space is refused", "tokenizer.json", "\"add_prefix_space\": false", "\"add_prefix_space\": true", LP_UNSUPPORTED, "pre_tokenizer"},
     {"an unknown pre-tokenizer is refused by name", "tokenizer.json", "{\"type\": \"ByteLevel\"", "{\"type\": \"Metaspace\"", LP_UNSUPPORTED, "'Metaspace'"},
     {"an unknown pattern is refused and printed", "tokenizer.json", "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": true}",
@@ -295,6 +297,20 @@ static void known_pre_tokenizers_come_back_under_their_names(void **state)
         assert_memory_equal(pre.data, text, pre.n);
         lp_gguf_close(g);
     }
+}
+
+static void flags_of_special_tokens_come_back(void **state)
+{
+    (void)state;
+    make_folder("flag");
+    replace(in_folder("flag", "tokenizer.json"), "\"added_tokens\": [\n  ]",
+            "\"added_tokens\": [{\"id\": 1, \"content\": \"b\", \"lstrip\": true, \"rstrip\": false, \"single_word\": true, \"normalized\": false, \"special\": true}]");
+    convert(test_path("flag"), test_path("flag.gguf"));
+    convert(test_path("flag.gguf"), test_path("back"));
+    size_t n;
+    char *text = read_whole(in_folder("back", "tokenizer.json"), &n);
+    assert_non_null(strstr(text, "\"content\": \"b\", \"single_word\": true, \"lstrip\": true, \"rstrip\": false"));
+    free(text);
 }
 
 /* ---- shards ------------------------------------------------------------------------------------------------------ */
@@ -398,6 +414,7 @@ int main(void)
         cmocka_unit_test(rows_of_q_and_k_move_as_the_card_says),
         cmocka_unit_test(llama3_scaling_becomes_the_cards_factors),
         cmocka_unit_test(what_a_folder_cannot_hold_is_refused_by_name),
+        cmocka_unit_test(flags_of_special_tokens_come_back),
         cmocka_unit_test(known_pre_tokenizers_come_back_under_their_names),
         cmocka_unit_test(a_split_that_fails_leaves_no_part_behind),
         cmocka_unit_test(split_files_are_joined_to_the_same_model),

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/half.h"
@@ -176,6 +177,35 @@ static void experts_lie_one_after_the_other_in_the_order_of_their_numbers(void *
     }
     lp_gguf_close(g);
     lp_safetensors_folder_close(&f);
+}
+
+static void parts_above_a_bound_come_from_a_temporary_file_that_is_gone(void **state)
+{
+    (void)state;
+    const char *folder = make_folder("mixtral");
+    char temporary[300], room[300];
+    snprintf(temporary, sizeof temporary, "%s", test_path("temporary"));
+    snprintf(room, sizeof room, "%s", getenv("TMPDIR") ? getenv("TMPDIR") : "");
+    assert_int_equal(mkdir(temporary, 0777), 0);
+    setenv("TMPDIR", temporary, 1);
+    lp_gguf *a, *b;
+    ok(lp_hf_open_within(folder, 1000, &a));
+    assert_int_equal(rmdir(temporary), 0); /* empty again, though the model is open */
+    assert_int_equal(lp_hf_open_within(folder, 1000, &b), LP_RESOURCE);
+    assert_non_null(strstr(lp_error(), "TMPDIR"));
+    assert_null(b);
+    if (*room) setenv("TMPDIR", room, 1);
+    else unsetenv("TMPDIR");
+    ok(lp_hf_open(folder, &b));
+    assert_int_equal(a->n_maps, b->n_maps + 1);
+    for (int64_t i = 0; i < lp_gguf_tensor_count(a); i++) {
+        const lp_tensor *x = lp_gguf_tensor_at(a, i), *y = lp_gguf_tensor_at(b, i);
+        assert_string_equal(x->name, y->name);
+        assert_memory_equal(x->data, y->data, x->n_bytes);
+    }
+    ok(lp_gguf_check_intact(a));
+    lp_gguf_close(a);
+    lp_gguf_close(b);
 }
 
 static float *norm_of(const char *folder, lp_safetensors **file)
@@ -349,6 +379,27 @@ static void a_file_with_experts_is_mixtral_and_one_with_windows_mistral(void **s
     }
 }
 
+static void keys_that_config_json_has_no_word_for_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *label, *key, *type, *bad, *good;
+    } cases[] = {{"mixtral", "llama.expert_weights_scale", "f32", "2.5", "1"},
+                 {"granite", "granite.rope.scaling.finetuned", "bool", "false", "true"},
+                 {"olmo2", "olmo2.rope.freq_base_swa", "f32", "10000", "500000"}};
+    for (int i = 0; i < 3; i++) {
+        lp_convert_result r;
+        bool in_place;
+        lp_key_change change = {cases[i].key, cases[i].type, cases[i].bad};
+        make_folder(cases[i].label);
+        ok(lp_gguf_edit(test_path("source.gguf"), &change, 1, true, false, &in_place));
+        refused(lp_convert(test_path("source.gguf"), test_path("none"), &(lp_convert_options){0}, NULL, &r), LP_UNSUPPORTED, cases[i].key);
+        change.value = cases[i].good;
+        ok(lp_gguf_edit(test_path("source.gguf"), &change, 1, true, false, &in_place));
+        convert(test_path("source.gguf"), test_path("some"));
+    }
+}
+
 /* ---- refusals ---------------------------------------------------------------------------------------------------- */
 
 typedef struct refusal {
@@ -426,11 +477,13 @@ int main(int argc, char **argv)
     }
     static const struct CMUnitTest fixed[] = {
         cmocka_unit_test(experts_lie_one_after_the_other_in_the_order_of_their_numbers),
+        cmocka_unit_test(parts_above_a_bound_come_from_a_temporary_file_that_is_gone),
         cmocka_unit_test(norms_of_gemma_come_back_even_where_adding_one_rounds),
         cmocka_unit_test(norms_of_gemma_that_less_one_cannot_hold_are_refused),
         cmocka_unit_test(transformers_5_writes_rope_parameters_and_they_are_read),
         cmocka_unit_test(windows_are_read_as_each_architecture_means_them),
         cmocka_unit_test(yarn_keeps_an_attention_factor_that_is_not_its_own),
+        cmocka_unit_test(keys_that_config_json_has_no_word_for_are_refused),
         cmocka_unit_test(a_file_with_experts_is_mixtral_and_one_with_windows_mistral),
     };
     enum { N_FIXED = sizeof fixed / sizeof *fixed, N_REFUSALS = sizeof refusals / sizeof *refusals, ROOM = 64 };

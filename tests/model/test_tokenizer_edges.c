@@ -132,7 +132,7 @@ static void phi_3_is_known_by_its_name_alone(void **state)
     vocabulary_file v = VOCABULARY_SPM;
     v.extra = (lp_gguf_key){{"general.name", 12}, LP_GGUF_U32, LP_GGUF_U32, 1, number, 4};
     lp_tokenizer *t = loaded(&v);
-    assert_null(t->flags);
+    assert_string_equal(ids_of(t, "<|sys|> q", true), "3 4 4 8");
     lp_tokenizer_free(t);
 }
 

@@ -20,6 +20,10 @@ const architecture_shape card_shapes[] = {
     {"qwen3", "qwen3", COMMON, .n_embd = 16, .head_size = 8, .n_ffn = 24, .epsilon = 1e-6f, .base = 1e6f, .head_norms = true},
     {"qwen3moe", "qwen3moe", COMMON, .n_embd = 16, .head_size = 8, .n_ffn = 12, .epsilon = 1e-6f, .base = 1e6f,
      .head_norms = true, .n_experts = 4, .n_used = 2},
+    {"qwen2moe", "qwen2moe", COMMON, .n_embd = 16, .head_size = 4, .n_ffn = 12, .epsilon = 1e-6f, .base = 1e6f, .qkv_bias = true,
+     .untied = true, .n_experts = 4, .n_used = 2, .n_shared = 20},
+    {"fused", "qwen3moe", COMMON, .n_embd = 16, .head_size = 8, .n_ffn = 12, .epsilon = 1e-6f, .base = 1e6f,
+     .head_norms = true, .n_experts = 4, .n_used = 2, .fused_experts = true},
     {"mixtral", "llama", COMMON, .n_embd = 16, .head_size = 4, .n_ffn = 24, .epsilon = 1e-5f, .base = 1e6f, .n_experts = 4,
      .n_used = 2},
     {"phi3", "phi3", .n_embd = 32, .n_layer = 2, .n_head = 4, .n_head_kv = 2, .head_size = 8, .n_ffn = 24, .n_context = 8,
@@ -112,9 +116,16 @@ static void add_layer(plan *p, const architecture_shape *s)
     if (!s->no_pre_norm && !s->parallel) add_norm(p, "ffn_norm", e, s->layer_norm);
     if (x) {
         add_matrix(p, "ffn_gate_inp", e, x, false);
-        add(p, "ffn_gate_exps.weight", e, f, x);
-        add(p, "ffn_up_exps.weight", e, f, x);
+        if (s->fused_experts) add(p, "ffn_gate_up_exps.weight", e, 2 * f, x);
+        else add(p, "ffn_gate_exps.weight", e, f, x);
+        if (!s->fused_experts) add(p, "ffn_up_exps.weight", e, f, x);
         add(p, "ffn_down_exps.weight", f, e, x);
+        if (s->n_shared) {
+            add(p, "ffn_gate_inp_shexp.weight", e, 0, 0);
+            add_matrix(p, "ffn_gate_shexp", e, s->n_shared, false);
+            add_matrix(p, "ffn_up_shexp", e, s->n_shared, false);
+            add_matrix(p, "ffn_down_shexp", s->n_shared, e, false);
+        }
     } else {
         if (!s->no_gate && !s->fused) add_matrix(p, "ffn_gate", e, f, false);
         add_matrix(p, "ffn_up", e, s->fused ? 2 * f : f, s->all_bias);
@@ -146,6 +157,7 @@ static void set_keys(lp_gguf_writer *w, const architecture_shape *s)
         SIZE("expert_count", s->n_experts);
         SIZE("expert_used_count", s->n_used);
         if (strcmp(s->architecture, "llama")) SIZE("expert_feed_forward_length", s->n_ffn);
+        if (s->n_shared) SIZE("expert_shared_feed_forward_length", s->n_shared);
     }
     if (strcmp(s->label, "gemma2") == 0) {
         REAL("attn_logit_softcapping", 2);

@@ -9,7 +9,8 @@ typedef struct architecture_shape {
     int64_t n_embd, n_layer, n_head, n_head_kv, head_size, n_ffn, n_context;
     float epsilon, base;
     bool untied, qkv_bias, all_bias, layer_norm, no_pre_norm, post_norms, head_norms, row_norms, fused, no_gate, own_norms, parallel;
-    int64_t rotated, window, n_experts, n_used;
+    int64_t rotated, window, n_experts, n_used, n_shared;
+    bool fused_experts;
     const char *yarn; /* rope.scaling.type */
 } architecture_shape;
 

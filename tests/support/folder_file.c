@@ -85,8 +85,11 @@ void narrow_folder(const char *path)
     for (uint32_t i = 0; i < f->n; i++) {
         const lp_safetensor *t = &f->tensor[i];
         snprintf(names[i], sizeof names[i], "%.*s", (int)t->name.n, t->name.data);
-        d[i] = (lp_safetensor_declared){names[i], bf16, t->n_dims, {t->dim[0], t->n_dims > 1 ? t->dim[1] : 1}, 0, t};
-        d[i].n_bytes = 2 * (uint64_t)(d[i].dim[0] * d[i].dim[1]);
+        d[i] = (lp_safetensor_declared){names[i], bf16, t->n_dims, {0}, 2, t};
+        for (int k = 0; k < t->n_dims; k++) {
+            d[i].dim[k] = t->dim[k];
+            d[i].n_bytes *= (uint64_t)t->dim[k];
+        }
         n_data += d[i].n_bytes;
     }
     pass(lp_safetensors_header(d, f->n, "", &header, &n_header));

@@ -306,6 +306,8 @@ lp_status lp_harness_evaluate(lp_harness *h, const lp_progress *progress, lp_swa
 
 int32_t lp_harness_order(const lp_harness *h, const char *name) { return lp_session_start_of(h->session, name); }
 
+int64_t lp_harness_product_rows(const lp_harness *h, const char *name) { return lp_session_product_rows(h->session, name); }
+
 lp_status lp_harness_begin(lp_harness *h)
 {
     h->start = 0;

@@ -27,6 +27,7 @@ lp_status lp_harness_evaluate(lp_harness *harness, const lp_progress *progress, 
  * that are set (lp_harness_set) are the base, and no other call than these. lp_harness_start moves on to the place where the
  * tensor is first read: names must come in the order of lp_harness_order. lp_harness_swap measures it in another format. */
 int32_t lp_harness_order(const lp_harness *harness, const char *name); /* ascending; -1: nothing reads it */
+int64_t lp_harness_product_rows(const lp_harness *harness, const char *name); /* of the tensor, for one token */
 lp_status lp_harness_begin(lp_harness *harness);
 lp_status lp_harness_start(lp_harness *harness, const char *name, const lp_progress *progress);
 lp_status lp_harness_swap(lp_harness *harness, const char *name, const lp_tensor *tensor, const lp_tensor *base,

@@ -5,7 +5,7 @@
 #include "base/function.h"
 #include "kernel/kernel.h"
 
-void lp_route_experts(const float *score, int64_t n, int64_t n_used, float factor, float *route)
+void lp_route_experts(const float *score, int64_t n, int64_t n_used, bool normalize, float factor, float *route)
 {
     float max = -INFINITY, sum = 0, chosen = 0;
     float *weight = route + n_used;
@@ -35,7 +35,7 @@ void lp_route_experts(const float *score, int64_t n, int64_t n_used, float facto
     }
     if (chosen < 6.1035e-5f) chosen = 6.1035e-5f;
     for (int64_t u = 0; u < n_used; u++) {
-        weight[u] = weight[u] / chosen;
+        if (normalize) weight[u] = weight[u] / chosen;
         weight[u] = weight[u] * factor;
     }
 }
@@ -45,4 +45,10 @@ void lp_combine_experts(const float *x, const float *weight, int64_t n_used, int
     for (int64_t i = 0; i < width; i++) y[i] = weight[0] * x[i];
     for (int64_t u = 1; u < n_used; u++)
         for (int64_t i = 0; i < width; i++) y[i] = fmaf(weight[u], x[u * width + i], y[i]);
+}
+
+void lp_add_gated(const float *x, float gate, int64_t width, float *y)
+{
+    float share = 1 / (1 + lp_expf(-gate));
+    for (int64_t i = 0; i < width; i++) y[i] = fmaf(share, x[i], y[i]);
 }

@@ -37,6 +37,7 @@ static const config_row rows[] = {
     {"num_experts_per_tok", "expert_used_count", LP_HF_MIXTRAL, SIZE, true, 4096, 0, -1},
     {"num_experts_per_tok", "expert_used_count", LP_HF_EXPERTS, SIZE, true, 4096, 0, -1},
     {"moe_intermediate_size", "expert_feed_forward_length", LP_HF_EXPERTS, SIZE, true, 1 << 20, 0, -1},
+    {"shared_expert_intermediate_size", "expert_shared_feed_forward_length", LP_HF_SHARED, SIZE, true, 1 << 20, 0, -1},
     {"embedding_multiplier", "embedding_scale", LP_HF_SCALES, REAL, false, 0, 1, -1},
     {"attention_multiplier", "attention.scale", LP_HF_SCALES, REAL, false, 0, 1, -1},
     {"residual_multiplier", "residual_scale", LP_HF_SCALES, REAL, false, 0, 1, -1},
@@ -53,7 +54,8 @@ static const struct {
     const char *hf, *text; /* text: as JSON */
     bool required;         /* absent means something else */
 } facts[] = {
-    {LP_HF_EXPERTS, "norm_topk_prob", "true", true},
+    {LP_HF_EXPERTS | LP_HF_QK_NORMS, "norm_topk_prob", "true", true},
+    {LP_HF_EXPERTS | LP_HF_SHARED, "norm_topk_prob", "false", false},
     {LP_HF_EXPERTS, "decoder_sparse_step", "1", false},
     {LP_HF_EXPERTS, "mlp_only_layers", "[]", false},
     {LP_HF_EXPERTS, "use_sliding_window", "false", false},
@@ -279,6 +281,27 @@ static lp_status put_row(const lp_gguf *gguf, const lp_hf_architecture *a, const
     return LP_OK;
 }
 
+/* What the builder obeys and config.json has no word for. */
+static lp_status check_unsaid(const lp_gguf *gguf, const lp_hf_architecture *a)
+{
+    const lp_architecture *m = lp_architecture_find((lp_string){a->gguf, strlen(a->gguf)});
+    lp_hf_key key;
+    double weights = 0, base = 10000, local = m->local_base;
+    bool finetuned = true;
+    if (m->expert_keys) LP_TRY(lp_gguf_get_f64(gguf, lp_hf_key_of(&key, a, "expert_weights_scale"), false, &weights));
+    if (weights != 0 && weights != 1)
+        return lp_fail(LP_UNSUPPORTED, "%s: key %s: %g has no place in config.json of %s", lp_gguf_path(gguf), key.text, weights, a->class_name);
+    if (m->scale_keys) LP_TRY(lp_gguf_get_bool(gguf, lp_hf_key_of(&key, a, "rope.scaling.finetuned"), false, &finetuned));
+    if (!finetuned)
+        return lp_fail(LP_UNSUPPORTED, "%s: key %s: a model without RoPE has no place in config.json of %s", lp_gguf_path(gguf), key.text, a->class_name);
+    if (!m->local_rope || a->has & LP_HF_LOCAL_BASE) return LP_OK;
+    LP_TRY(lp_gguf_get_f64(gguf, lp_hf_key_of(&key, a, "rope.freq_base"), false, &base));
+    if (local == 0) local = base;
+    LP_TRY(lp_gguf_get_f64(gguf, lp_hf_key_of(&key, a, "rope.freq_base_swa"), false, &local));
+    if (local == base) return LP_OK;
+    return lp_fail(LP_UNSUPPORTED, "%s: key %s: %g has no place in config.json of %s", lp_gguf_path(gguf), key.text, local, a->class_name);
+}
+
 static lp_status put_token_ids(const lp_gguf *gguf, lp_json_text *out)
 {
     static const char *const ids[][2] = {{"bos_token_id", "tokenizer.ggml.bos_token_id"}, {"eos_token_id", "tokenizer.ggml.eos_token_id"}};
@@ -295,6 +318,7 @@ lp_status lp_hf_write_config(const lp_gguf *gguf, const lp_hf_architecture *a, c
                              lp_json_text *out)
 {
     lp_string name = {"", 0};
+    LP_TRY(check_unsaid(gguf, a));
     LP_TRY(lp_gguf_get_string(gguf, "general.name", false, &name));
     lp_json_puts(out, "{\n  \"_name_or_path\": ");
     lp_json_quote(out, name.data, name.n);

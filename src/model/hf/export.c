@@ -31,6 +31,7 @@ typedef struct exporter {
     const lp_hf_architecture *architecture;
     lp_arena arena;
     lp_hf_shape shape;
+    uint32_t has;             /* the architecture's, and LP_HF_STACKED where the file is so */
     bool permutes;
     origin *origins;
     lp_safetensor_declared *declared; /* [n], user: its origin */
@@ -130,6 +131,11 @@ static lp_status declare(exporter *x, const lp_tensor *t, const lp_hf_name *row,
     d->type = narrower ? narrower : type;
     d->n_dims = part < 0 ? t->n_dims : t->n_dims - 1;
     for (int k = 0; k < d->n_dims; k++) d->dim[k] = t->dim[d->n_dims - 1 - k];
+    if (row->flags & LP_HF_ROW && t->n_dims == 1) {
+        d->n_dims = 2;
+        d->dim[1] = d->dim[0];
+        d->dim[0] = 1;
+    }
     d->n_bytes = narrower ? n_bytes / 2 : n_bytes;
     d->user = o;
     x->n_data += d->n_bytes;
@@ -156,7 +162,7 @@ static lp_status add_tensor(exporter *x, const lp_tensor *t)
     const char *file = lp_gguf_path(x->gguf);
     int64_t layer, part;
     if (is_factors(t)) return LP_OK; /* stands in config.json */
-    const lp_hf_name *row = lp_hf_find_name(x->architecture, (lp_string){t->name, strlen(t->name)}, true, &layer, &part);
+    const lp_hf_name *row = lp_hf_find_name(x->has, (lp_string){t->name, strlen(t->name)}, true, &layer, &part);
     if (!row) return lp_fail(LP_UNSUPPORTED, "%s: %s: a tensor that has no name in %s", file, t->name, x->architecture->class_name);
     const lp_safetensors_type *type = type_of(t->packing->name);
     if (!t->packing->is_float || !type) {
@@ -166,7 +172,7 @@ static lp_status add_tensor(exporter *x, const lp_tensor *t)
     bool permuted = x->permutes && row->rows != LP_HF_ROWS_KEPT, stacked = lp_hf_has_parts(row);
     int64_t n_parts = parts_of(x, row), rows = (row->rows == LP_HF_ROWS_Q ? x->shape.n_head : x->shape.n_head_kv) * x->shape.head_size;
     if (permuted && t->dim[t->n_dims - 1] != rows) return lp_fail(LP_INPUT, "%s: %s: its shape does not fit the heads", file, t->name);
-    if (t->n_dims > 2 + stacked || (stacked && (t->n_dims < 2 || t->dim[t->n_dims - 1] != n_parts)))
+    if (t->n_dims > (row->of & LP_HF_STACKED ? 3 : 2 + stacked) || (stacked && (t->n_dims < 2 || t->dim[t->n_dims - 1] != n_parts)))
         return lp_fail(LP_INPUT, "%s: %s: has %d dimensions, or not %lld parts", file, t->name, t->n_dims, (long long)n_parts);
     bool vector = t->n_dims == 1 || row->flags & LP_HF_WIDE;
     float *values = NULL;
@@ -185,7 +191,7 @@ static lp_status count_tensors(const exporter *x, size_t *n)
     for (int64_t i = 0; i < lp_gguf_tensor_count(x->gguf); i++) {
         const lp_tensor *t = lp_gguf_tensor_at(x->gguf, i);
         int64_t layer, part;
-        const lp_hf_name *row = lp_hf_find_name(x->architecture, (lp_string){t->name, strlen(t->name)}, true, &layer, &part);
+        const lp_hf_name *row = lp_hf_find_name(x->has, (lp_string){t->name, strlen(t->name)}, true, &layer, &part);
         bool fits = row && t->dim[t->n_dims - 1] == parts_of(x, row); /* what does not is refused later */
         if (!lp_add_size(*n, fits ? (size_t)parts_of(x, row) : 1, n)) return lp_fail_memory(SIZE_MAX, "tensors");
     }
@@ -222,7 +228,10 @@ static lp_status choose_architecture(exporter *x, lp_string name)
         x->permutes = built->adjacent_pairs;
         x->architecture = lp_hf_architecture_of_gguf(name, n_experts > 0, window > 0);
     }
-    if (x->architecture) return LP_OK;
+    if (x->architecture) {
+        x->has = x->architecture->has | (lp_gguf_find_tensor(x->gguf, "blk.0.ffn_gate_up_exps.weight") ? LP_HF_STACKED : 0);
+        return LP_OK;
+    }
     lp_fail(LP_UNSUPPORTED, "%s: architecture '%.*s' cannot be converted", lp_gguf_path(x->gguf), (int)(name.n < 64 ? name.n : 64), name.data);
     return lp_hint(LP_UNSUPPORTED, "known ones: %s", lp_model_architectures());
 }

@@ -39,7 +39,9 @@ enum {
     LP_HF_LOCAL_BASE = 1 << 21,     /* rope_local_base_freq */
     LP_HF_LONG_ROPE = 1 << 22,      /* two lists of factors; the original context stands beside them */
     LP_HF_BIAS_FLAGS = 1 << 23,     /* attention_bias, mlp_bias */
-    LP_HF_STABLELM = 1 << 24
+    LP_HF_STABLELM = 1 << 24,
+    LP_HF_SHARED = 1 << 25,         /* an expert that every token has */
+    LP_HF_STACKED = 1 << 26         /* of a file: its experts in one tensor each, gate and up together */
 };
 
 /* Which layers have the window of sliding_window. */
@@ -53,6 +55,7 @@ typedef enum lp_hf_windows {
 enum {
     LP_HF_NORM = 1, /* an RMS weight: gemma's are shifted by one */
     LP_HF_WIDE = 2, /* F32 in GGUF though a matrix */
+    LP_HF_ROW = 4,  /* a matrix of one row there, a vector here */
     LP_HF_MAX_NAMES = 64
 };
 
@@ -87,8 +90,8 @@ lp_status lp_hf_find_architecture(const char *file, const lp_json *config, const
 /* By general.architecture and what else tells; NULL: none. */
 const lp_hf_architecture *lp_hf_architecture_of_gguf(lp_string name, bool has_experts, bool has_windows);
 
-/* The row of a name, its layer and part (-1: none); NULL: unknown. */
-const lp_hf_name *lp_hf_find_name(const lp_hf_architecture *architecture, lp_string name, bool is_gguf, int64_t *layer, int64_t *part);
+/* The row of a name in an architecture that has those LP_HF_*, its layer and part (-1: none); NULL: unknown. */
+const lp_hf_name *lp_hf_find_name(uint32_t has, lp_string name, bool is_gguf, int64_t *layer, int64_t *part);
 /* The row's number, below LP_HF_MAX_NAMES. */
 int lp_hf_name_place(const lp_hf_name *name);
 /* The name in one of the worlds. */
@@ -185,13 +188,16 @@ typedef struct lp_hf_split {
     bool whole_word_first; /* ignore_merges */
     const char *regex;    /* of a Split before ByteLevel, or NULL */
     bool digits;          /* single digits are split off first */
+    bool nfc;             /* behind the normalizer NFC */
 } lp_hf_split;
 
 extern const lp_hf_split lp_hf_splits[];
 int lp_hf_split_count(void);
 
-/* A folder as a GGUF file. Errors as above. */
+/* A folder as a GGUF file. Errors as above. What is in another order there, experts above all, is copied: above a bound into a
+ * temporary file. */
 lp_status lp_hf_open(const char *folder, lp_gguf **out);
+lp_status lp_hf_open_within(const char *folder, size_t most_in_memory, lp_gguf **out);
 
 /* True if path is a folder. */
 bool lp_hf_is_folder(const char *path);

@@ -9,6 +9,7 @@
 #include "base/half.h"
 #include "file/gguf.h"
 #include "model/hf/hf.h"
+#include "model/hf/store.h"
 #include "model/model.h"
 
 bool lp_hf_is_folder(const char *path)
@@ -65,6 +66,7 @@ typedef struct importer {
     size_t n;
     uint32_t *item_of; /* [(layer + 1) LP_HF_MAX_NAMES + place]: 1 + its item, 0: none yet */
     uint64_t n_copied;
+    size_t most_in_memory; /* of what is copied */
     char warning[160];
 } importer;
 
@@ -115,8 +117,10 @@ static lp_status make_item(importer *m, const lp_hf_name *name, int64_t layer, c
     i->packing = t->type->packing ? lp_packing_by_name(t->type->packing) : NULL;
     if (!i->packing || !i->packing->is_float)
         return lp_fail(LP_UNSUPPORTED, "%s: %s: weights of dtype %s cannot be converted (F32, F16 and BF16 can)", m->folder, shown, t->type->name);
-    if (t->n_dims < 1 || t->n_dims > 2 || t->n_bytes == 0)
+    if (t->n_dims < 1 || t->n_dims > (name->of & LP_HF_STACKED ? 3 : 2) || t->n_bytes == 0)
         return lp_fail(LP_INPUT, "%s: %s: has %d dimensions and %llu bytes", m->folder, shown, t->n_dims, (unsigned long long)t->n_bytes);
+    if (name->flags & LP_HF_ROW && (t->n_dims != 2 || t->dim[0] != 1))
+        return lp_fail(LP_INPUT, "%s: %s: is no matrix of one row", m->folder, shown);
     if (is_shifted(m, name) && t->n_dims != 1)
         return lp_fail(LP_INPUT, "%s: %s: a norm of %d dimensions", m->folder, shown, t->n_dims);
     if (!lp_mul_u64(t->n_bytes, (uint64_t)i->n_parts, &i->n_bytes)) return lp_fail_memory(SIZE_MAX, "a tensor of many parts");
@@ -143,7 +147,7 @@ static lp_status add_tensor(importer *m, const lp_safetensor *t)
     int64_t layer, part;
     lp_name_printable(t->name, shown);
     if (ends_with(t->name, ".self_attn.rotary_emb.inv_freq")) return LP_OK; /* follows from rope_theta */
-    const lp_hf_name *name = lp_hf_find_name(m->architecture, t->name, false, &layer, &part);
+    const lp_hf_name *name = lp_hf_find_name(m->architecture->has | LP_HF_STACKED, t->name, false, &layer, &part);
     if (!name) return lp_fail(LP_UNSUPPORTED, "%s: %s: a tensor that %s does not have", m->folder, shown, m->architecture->class_name);
     if (layer >= m->shape.n_layer)
         return lp_fail(LP_INPUT, "%s: %s: the model has %lld layers", m->folder, shown, (long long)m->shape.n_layer);
@@ -239,11 +243,12 @@ static lp_status declare(importer *m)
         int64_t dim[3];
         int n_dims = t->n_dims;
         for (int d = 0; d < n_dims; d++) dim[d] = t->dim[n_dims - 1 - d];
+        if (i->name->flags & LP_HF_ROW) n_dims = 1;
         if (lp_hf_has_parts(i->name)) dim[n_dims++] = i->n_parts;
         char name[LP_GGUF_MAX_NAME + 1];
         lp_hf_make_name(i->name, i->layer, -1, true, name, sizeof name);
         LP_TRY(lp_gguf_writer_add_tensor(m->writer, name, n_dims, dim, i->packing));
-        if (t->n_dims == 2 && !(i->name->flags & LP_HF_WIDE)) matrices = i->packing;
+        if (t->n_dims >= 2 && !(i->name->flags & LP_HF_WIDE)) matrices = i->packing;
         if (is_shifted(m, i->name) && t->n_dims == 1) LP_TRY(record_rest(m, i, name));
     }
     if (matrices && matrices->file_type >= 0) LP_TRY(lp_gguf_writer_set_u32(m->writer, "general.file_type", (uint32_t)matrices->file_type));
@@ -275,22 +280,52 @@ static lp_status copy_part(const importer *m, const item *i, const lp_safetensor
     return LP_OK;
 }
 
-static lp_status place(importer *m, lp_gguf_parts *parts)
+static bool is_made(const item *i) { return i->copied || i->factors; }
+static uint64_t part_bytes(const item *i) { return i->factors ? i->n_bytes : i->n_bytes / (uint64_t)i->n_parts; }
+
+static lp_status fill_store(const importer *m, lp_hf_store *store)
 {
-    size_t at = 0, n_factors = 0;
-    for (int k = 0; k < m->shape.n_factors; k++) n_factors += (4 * (size_t)m->shape.factors[k].n + 63) / 64 * 64;
-    parts->data = calloc(m->n + 1, sizeof *parts->data);
-    parts->map = calloc(m->tensors.n_files + 1, sizeof *parts->map);
-    if (!parts->data || !parts->map) return lp_fail_memory(m->n * sizeof *parts->data, "tensors");
-    uint8_t *buffer = parts->buffer = malloc((size_t)m->n_copied + n_factors + 64);
-    if (!buffer) return lp_fail_memory((size_t)m->n_copied, "permuted tensors");
     for (size_t k = 0; k < m->n; k++) {
         const item *i = &m->items[k];
-        parts->data[k] = i->copied || i->factors ? buffer + at : i->source[0]->data;
-        if (i->factors) memcpy(buffer + at, i->factors->value, (size_t)i->n_bytes);
-        for (int64_t p = 0; i->copied && p < i->n_parts; p++)
-            LP_TRY(copy_part(m, i, i->source[p], buffer + at + (size_t)p * (size_t)(i->n_bytes / (uint64_t)i->n_parts)));
-        if (i->copied || i->factors) at += ((size_t)i->n_bytes + 63) / 64 * 64;
+        if (!is_made(i)) continue;
+        for (int64_t p = 0; p < (i->factors ? 1 : i->n_parts); p++) {
+            uint8_t *dst = lp_hf_store_next(store);
+            if (i->factors) memcpy(dst, i->factors->value, (size_t)i->n_bytes);
+            else LP_TRY(copy_part(m, i, i->source[p], dst));
+            LP_TRY(lp_hf_store_put(store, (size_t)part_bytes(i)));
+        }
+        LP_TRY(lp_hf_store_align(store, 64));
+    }
+    return LP_OK;
+}
+
+static lp_status place(importer *m, lp_gguf_parts *parts)
+{
+    size_t at = 0, n_made = 0, n_piece = 64;
+    const uint8_t *made = NULL;
+    uint8_t *memory = NULL;
+    lp_hf_store store = {0};
+    lp_map map = {.slot = -1};
+    for (size_t k = 0; k < m->n; k++) {
+        const item *i = &m->items[k];
+        if (!is_made(i)) continue;
+        n_made += ((size_t)i->n_bytes + 63) / 64 * 64; /* add_tensor has seen that the sum fits */
+        if (part_bytes(i) > n_piece) n_piece = (size_t)part_bytes(i);
+    }
+    parts->data = calloc(m->n + 1, sizeof *parts->data);
+    parts->map = calloc(m->tensors.n_files + 2, sizeof *parts->map);
+    if (!parts->data || !parts->map) return lp_fail_memory(m->n * sizeof *parts->data, "tensors");
+    LP_TRY(lp_hf_store_open(&store, n_made, n_piece, m->most_in_memory));
+    lp_status status = fill_store(m, &store);
+    if (status == LP_OK) status = lp_hf_store_finish(&store, &memory, &map, &made);
+    lp_hf_store_close(&store);
+    parts->buffer = memory;
+    LP_TRY(status);
+    if (map.slot >= 0) parts->map[parts->n_maps++] = map;
+    for (size_t k = 0; k < m->n; k++) {
+        const item *i = &m->items[k];
+        parts->data[k] = is_made(i) ? made + at : i->source[0]->data;
+        if (is_made(i)) at += ((size_t)i->n_bytes + 63) / 64 * 64;
     }
     for (uint32_t f = 0; f < m->tensors.n_files; f++) { /* the maps change hands; a closed one closes again without effect */
         parts->map[parts->n_maps++] = m->tensors.file[f]->map;
@@ -342,9 +377,9 @@ static lp_status read_all(importer *m)
     return declare(m);
 }
 
-lp_status lp_hf_open(const char *folder, lp_gguf **out)
+lp_status lp_hf_open_within(const char *folder, size_t most_in_memory, lp_gguf **out)
 {
-    importer m = {.folder = folder};
+    importer m = {.folder = folder, .most_in_memory = most_in_memory};
     lp_gguf_parts parts = {0};
     *out = NULL;
     m.config.map.slot = m.tokenizer.map.slot = m.tokenizer_config.map.slot = -1;
@@ -362,3 +397,5 @@ lp_status lp_hf_open(const char *folder, lp_gguf **out)
     lp_arena_free(&m.arena);
     return status;
 }
+
+lp_status lp_hf_open(const char *folder, lp_gguf **out) { return lp_hf_open_within(folder, (size_t)256 << 20, out); }

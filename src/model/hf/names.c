@@ -36,9 +36,15 @@ static const lp_hf_name names[] = {
     {"block_sparse_moe.experts.*.w3.weight", "ffn_up_exps.weight", LP_HF_MIXTRAL, true, KEPT, 0},
     {"block_sparse_moe.experts.*.w2.weight", "ffn_down_exps.weight", LP_HF_MIXTRAL, true, KEPT, 0},
     {"mlp.gate.weight", "ffn_gate_inp.weight", LP_HF_EXPERTS, true, KEPT, LP_HF_WIDE},
+    {"mlp.experts.gate_up_proj", "ffn_gate_up_exps.weight", LP_HF_EXPERTS | LP_HF_STACKED, true, KEPT, 0},
+    {"mlp.experts.down_proj", "ffn_down_exps.weight", LP_HF_EXPERTS | LP_HF_STACKED, true, KEPT, 0},
     {"mlp.experts.*.gate_proj.weight", "ffn_gate_exps.weight", LP_HF_EXPERTS, true, KEPT, 0},
     {"mlp.experts.*.up_proj.weight", "ffn_up_exps.weight", LP_HF_EXPERTS, true, KEPT, 0},
     {"mlp.experts.*.down_proj.weight", "ffn_down_exps.weight", LP_HF_EXPERTS, true, KEPT, 0},
+    {"mlp.shared_expert_gate.weight", "ffn_gate_inp_shexp.weight", LP_HF_SHARED, true, KEPT, LP_HF_ROW | LP_HF_WIDE},
+    {"mlp.shared_expert.gate_proj.weight", "ffn_gate_shexp.weight", LP_HF_SHARED, true, KEPT, 0},
+    {"mlp.shared_expert.up_proj.weight", "ffn_up_shexp.weight", LP_HF_SHARED, true, KEPT, 0},
+    {"mlp.shared_expert.down_proj.weight", "ffn_down_shexp.weight", LP_HF_SHARED, true, KEPT, 0},
     {"mlp.gate_proj.weight", "ffn_gate.weight", LP_HF_GATED, true, KEPT, 0},
     {"mlp.gate_proj.bias", "ffn_gate.bias", LP_HF_GATED | LP_HF_BIAS, true, KEPT, 0},
     {"mlp.up_proj.weight", "ffn_up.weight", LP_HF_GATED, true, KEPT, 0},
@@ -74,6 +80,8 @@ static const lp_hf_architecture architectures[] = {
     {"Qwen2ForCausalLM", "qwen2", "qwen2", .has = LLAMA & ~LP_HF_BIAS, .activation = "silu", .windows = LP_HF_WINDOWS_LATE},
     {"Qwen3ForCausalLM", "qwen3", "qwen3", .has = QWEN3 | LP_HF_GATED, .activation = "silu", .head_size = 128,
      .windows = LP_HF_WINDOWS_LATE},
+    {"Qwen2MoeForCausalLM", "qwen2_moe", "qwen2moe",
+     .has = (LLAMA & ~(LP_HF_GATED | LP_HF_BIAS)) | LP_HF_EXPERTS | LP_HF_SHARED, .activation = "silu"},
     {"Qwen3MoeForCausalLM", "qwen3_moe", "qwen3moe", .has = QWEN3 | LP_HF_EXPERTS, .activation = "silu"},
     {"Gemma2ForCausalLM", "gemma2", "gemma2", .has = GEMMA | LP_HF_CAPS, .activation = "gelu_pytorch_tanh", .head_size = 256,
      .windows = LP_HF_WINDOWS_PATTERN, .tied = true},
@@ -147,14 +155,14 @@ static bool matches(const char *row, const char *text, const char *end, int64_t 
     return rest && (size_t)(end - rest) == strlen(star + 2) && memcmp(rest, star + 2, (size_t)(end - rest)) == 0;
 }
 
-const lp_hf_name *lp_hf_find_name(const lp_hf_architecture *architecture, lp_string name, bool is_gguf, int64_t *layer, int64_t *part)
+const lp_hf_name *lp_hf_find_name(uint32_t has, lp_string name, bool is_gguf, int64_t *layer, int64_t *part)
 {
     const char *prefix = is_gguf ? "blk." : "model.layers.", *end = name.data + name.n;
     const char *rest = after_number(name.data, end, prefix, strlen(prefix), layer);
     if (!rest) *layer = -1;
     for (const lp_hf_name *row = names; row < names + N_NAMES; row++) {
         *part = -1;
-        if (row->in_layer == (rest != NULL) && (row->of & architecture->has) == row->of &&
+        if (row->in_layer == (rest != NULL) && (row->of & has) == row->of &&
             matches(is_gguf ? row->gguf : row->hf, rest ? rest : name.data, end, part))
             return row;
     }

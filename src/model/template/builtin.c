@@ -522,8 +522,10 @@ static lp_value range(lp_render *r, const lp_arguments *a)
     if (r->status) return lp_undefined();
     if (a->n == 1) x[1] = a->positional[0].integer;
     else for (size_t i = 0; i < a->n; i++) x[i] = a->positional[i].integer;
-    __int128 span = x[2] > 0 ? (__int128)x[1] - x[0] : (__int128)x[0] - x[1], step = x[2] > 0 ? x[2] : -(__int128)x[2];
-    __int128 n = x[2] == 0 || span <= 0 ? 0 : (span + step - 1) / step;
+    /* Differences of int64 fit in uint64. */
+    bool up = x[2] > 0, empty = x[2] == 0 || (up ? x[0] >= x[1] : x[0] <= x[1]);
+    uint64_t span = up ? (uint64_t)x[1] - (uint64_t)x[0] : (uint64_t)x[0] - (uint64_t)x[1];
+    uint64_t step = up ? (uint64_t)x[2] : 0 - (uint64_t)x[2], n = empty ? 0 : (span - 1) / step + 1;
     if (x[2] == 0) lp_render_fail(r, "a range of step 0");
     if (n > LP_TEMPLATE_RANGE) lp_render_fail(r, "range: more than 100,000 numbers");
     *out = (lp_range){x[0], x[2], (int64_t)n};

@@ -320,7 +320,8 @@ static lp_status fill_unigram(lp_tokenizer *t, const lp_tokenizer_source *source
         if (is_type(source, id, LP_TOKEN_NORMAL) && score[id] < least) least = score[id];
         if (is_scored(source, id)) ids[n_ids++] = id;
     }
-    t->unigram = (lp_unigram){.score = score, .unknown = t->unknown, .collapses = source->collapses_spaces};
+    t->unigram = (lp_unigram){.score = score, .unknown = t->unknown, .collapses = source->collapses_spaces,
+                               .keeps_last = source->keeps_last_space, .strips = source->strips_end, .white_space = source->all_white_space};
     t->unigram.unknown_score = (least < INFINITY ? least : 0) - 10;
     if (find_byte_tokens(t)) t->unigram.byte_id = t->byte_id;
     lp_status status = lp_trie_build(&t->unigram.trie, &t->arena, source->tokens, ids, n_ids);
@@ -335,7 +336,8 @@ static lp_status fill_wordpiece(lp_tokenizer *t, const lp_tokenizer_source *sour
     t->eos = source->named[LP_NAMED_SEPARATOR];
     t->adds_bos = t->adds_eos = t->adds_space = true;
     t->wordpiece = (lp_wordpiece){.vocabulary = &t->vocabulary, .max_token = t->max_token, .unknown = t->unknown,
-                                  .lowercase = !source->keeps_case, .strip_accents = !source->keeps_accents};
+                                  .lowercase = !source->keeps_case, .strip_accents = !source->keeps_accents,
+                                  .most_characters = source->most_characters};
     return LP_OK;
 }
 
@@ -470,7 +472,9 @@ bool lp_tokenizer_equal(const lp_tokenizer *a, const lp_tokenizer *b)
         a->adds_bos != b->adds_bos || (a->adds_bos && a->bos != b->bos) || a->adds_eos != b->adds_eos ||
         (a->adds_eos && a->eos != b->eos) || a->adds_space != b->adds_space ||
         a->space_once != b->space_once || a->space_unless != b->space_unless || !a->flags != !b->flags || !a->spm.merges != !b->spm.merges ||
-        a->unigram.collapses != b->unigram.collapses || !equal_charsmaps(&a->unigram.charsmap, &b->unigram.charsmap) || a->wordpiece.lowercase != b->wordpiece.lowercase ||
+        a->unigram.collapses != b->unigram.collapses || a->unigram.keeps_last != b->unigram.keeps_last ||
+        a->unigram.strips != b->unigram.strips || a->unigram.white_space != b->unigram.white_space ||
+        a->wordpiece.most_characters != b->wordpiece.most_characters || !equal_charsmaps(&a->unigram.charsmap, &b->unigram.charsmap) || a->wordpiece.lowercase != b->wordpiece.lowercase ||
         a->wordpiece.strip_accents != b->wordpiece.strip_accents || a->wordpiece.unknown != b->wordpiece.unknown)
         return false;
     for (int32_t id = 0; id < a->vocabulary.n; id++) {

@@ -159,7 +159,8 @@ static lp_status read_keys(const lp_gguf *gguf, arrays *a, lp_tokenizer **out)
 {
     lp_tokenizer_source source = {.name = lp_gguf_path(gguf), .adds_bos = -1, .adds_space = -1};
     lp_tokenizer_kind kind = LP_TOKENIZER_BPE;
-    int adds_eos = 0, lowercase = 1, strip_accents, by_merges = 0, space_once = 0, space_unless = 0, collapses = 0;
+    int adds_eos = 0, lowercase = 1, strip_accents, by_merges = 0, space_once = 0, space_unless = 0, collapses = 0, space_last = 0, white_space = 0, strips = 0;
+    int64_t most_characters = 0;
     LP_TRY(lp_gguf_get_string(gguf, "tokenizer.ggml.model", true, &source.model));
     LP_TRY(lp_tokenizer_find_kind(source.name, source.model, &kind)); /* before keys that other models lack are missed */
     LP_TRY(lp_gguf_get_string(gguf, "tokenizer.ggml.pre", false, &source.pre));
@@ -169,6 +170,12 @@ static lp_status read_keys(const lp_gguf *gguf, arrays *a, lp_tokenizer **out)
     LP_TRY(read_bool(gguf, LP_KEY_BY_MERGES, &by_merges));
     LP_TRY(read_bool(gguf, LP_KEY_SPACE_ONCE, &space_once));
     LP_TRY(read_bool(gguf, LP_KEY_SPACE_UNLESS, &space_unless));
+    LP_TRY(read_bool(gguf, LP_KEY_SPACE_LAST, &space_last));
+    LP_TRY(read_bool(gguf, LP_KEY_STRIPS, &strips));
+    LP_TRY(read_bool(gguf, LP_KEY_WHITE_SPACE, &white_space));
+    LP_TRY(lp_gguf_get_i64(gguf, LP_KEY_MOST_CHARACTERS, false, &most_characters));
+    if (most_characters < 0 || most_characters > UINT32_MAX)
+        return lp_fail(LP_INPUT, "%s: " LP_KEY_MOST_CHARACTERS ": %lld is no length", source.name, (long long)most_characters);
     LP_TRY(read_bool(gguf, "tokenizer.ggml.remove_extra_whitespaces", &collapses));
     if (kind == LP_TOKENIZER_UNIGRAM) LP_TRY(read_charsmap(gguf, &a->charsmap, &source.n_charsmap));
     LP_TRY(read_flags(gguf, n_tokens, &a->flags));
@@ -189,6 +196,10 @@ static lp_status read_keys(const lp_gguf *gguf, arrays *a, lp_tokenizer **out)
     source.space_once = space_once;
     source.space_unless = space_unless;
     source.collapses_spaces = collapses;
+    source.keeps_last_space = space_last;
+    source.strips_end = strips;
+    source.all_white_space = white_space;
+    source.most_characters = (uint32_t)most_characters;
     source.charsmap = a->charsmap;
     source.flags = a->flags;
     source.special_take_space = is_phi3(gguf);

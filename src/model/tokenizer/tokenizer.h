@@ -88,6 +88,8 @@ typedef struct lp_tokenizer_source {
     bool by_merges;          /* llama: these decide, not the scores */
     bool space_once, space_unless; /* as in lp_tokenizer */
     bool collapses_spaces;   /* t5 */
+    bool keeps_last_space, strips_end, all_white_space; /* t5 */
+    uint32_t most_characters; /* bert: of a word; 0: any number */
     const uint8_t *charsmap; /* [n_charsmap] t5 */
     size_t n_charsmap;
     const uint8_t *flags;    /* [n_tokens] lp_token_flag; NULL: none */
@@ -97,6 +99,11 @@ typedef struct lp_tokenizer_source {
 #define LP_KEY_BY_MERGES "lowp.tokenizer.by_merges"       /* llama: tokenizer.ggml.merges decides, not the scores */
 #define LP_KEY_SPACE_ONCE "lowp.tokenizer.space_once"     /* add_space_prefix: at the start of a text only */
 #define LP_KEY_SPACE_UNLESS "lowp.tokenizer.space_unless" /* add_space_prefix: not before text that begins with a space */
+
+#define LP_KEY_SPACE_LAST "lowp.tokenizer.space_last"     /* remove_extra_whitespaces: one at the end stays */
+#define LP_KEY_STRIPS "lowp.tokenizer.strip_right"        /* remove_extra_whitespaces: any white space at the end goes away */
+#define LP_KEY_WHITE_SPACE "lowp.tokenizer.white_space"   /* t5: every character of white space is a space */
+#define LP_KEY_MOST_CHARACTERS "lowp.tokenizer.max_input_chars_per_word" /* bert: a number */
 
 /* Arrays of the ids that have a flag. */
 typedef struct lp_token_flag_key {

@@ -29,9 +29,16 @@ lp_status lp_text_append(lp_text_buffer *buffer, const void *bytes, size_t n)
 
 /* ---- normalizing -------------------------------------------------------------------------------------------------- */
 
+static bool is_white_space(const char *text, size_t n)
+{
+    size_t end;
+    const uint8_t *p = (const uint8_t *)text;
+    return n && lp_utf8_length(p, n) == n && lp_category_set(lp_utf8_decode(p, 0, &end)) & LP_SPACES;
+}
+
 /* Appends what a text was replaced by. pending: spaces that are not written before it is known what follows; those at the start,
- * `first`, are not written at all. */
-static lp_status append_replaced(const lp_unigram *u, lp_string text, size_t first, bool *pending, lp_text_buffer *out)
+ * `first`, are not written at all. *solid: end of the last text that is no white space. */
+static lp_status append_replaced(const lp_unigram *u, lp_string text, size_t first, bool *pending, size_t *solid, lp_text_buffer *out)
 {
     for (size_t i = 0; i < text.n;) {
         if (text.data[i] == ' ') {
@@ -47,6 +54,7 @@ static lp_status append_replaced(const lp_unigram *u, lp_string text, size_t fir
         if (*pending && out->n > first) LP_TRY(lp_text_append(out, LP_SPM_SPACE, N_SPACE));
         *pending = false;
         LP_TRY(lp_text_append(out, text.data + i, end - i));
+        if (!is_white_space(text.data + i, end - i)) *solid = out->n;
         i = end;
     }
     return LP_OK;
@@ -54,7 +62,7 @@ static lp_status append_replaced(const lp_unigram *u, lp_string text, size_t fir
 
 lp_status lp_unigram_normalize(const lp_unigram *unigram, const uint8_t *text, size_t n, lp_space_before before, lp_text_buffer *out)
 {
-    size_t first = out->n;
+    size_t first = out->n, solid = first;
     bool pending = false;
     if (!n) return LP_OK;
     if (!unigram->collapses && before == LP_SPACE_ALWAYS) LP_TRY(lp_text_append(out, LP_SPM_SPACE, N_SPACE));
@@ -65,9 +73,12 @@ lp_status lp_unigram_normalize(const lp_unigram *unigram, const uint8_t *text, s
             piece.n = length = lp_utf8_length(text + at, n - at);
             if (!length) piece = (lp_string){"\xef\xbf\xbd", 3}, length = 1; /* of no use to the charsmap */
         }
-        LP_TRY(append_replaced(unigram, piece, first, &pending, out));
+        if (unigram->white_space && is_white_space(piece.data, piece.n)) piece = (lp_string){" ", 1};
+        LP_TRY(append_replaced(unigram, piece, first, &pending, &solid, out));
         at += length;
     }
+    if (unigram->strips) out->n = solid;
+    if (pending && unigram->keeps_last) LP_TRY(lp_text_append(out, LP_SPM_SPACE, N_SPACE));
     bool wanted = unigram->collapses ? before != LP_SPACE_NEVER : before == LP_SPACE_UNLESS;
     bool present = before == LP_SPACE_UNLESS && out->n - first >= N_SPACE && !memcmp(out->data + first, LP_SPM_SPACE, N_SPACE);
     if (!wanted || present || out->n == first) return LP_OK;

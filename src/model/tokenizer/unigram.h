@@ -16,6 +16,9 @@ typedef struct lp_unigram {
     const int32_t *byte_id; /* [256] what unknown characters become instead; NULL: the vocabulary lacks one of them */
     lp_charsmap charsmap;
     bool collapses;         /* runs of spaces are one, and go away at both ends of a text */
+    bool keeps_last;        /* but one at the end stays */
+    bool strips;            /* white space of any kind goes away at the end */
+    bool white_space;       /* every character of white space is a space */
 } lp_unigram;
 
 /* Work memory; zero-initialised is empty. */

@@ -74,16 +74,25 @@ static lp_status append(word *w, uint32_t c)
     return LP_OK;
 }
 
+static bool too_long(const lp_wordpiece *wp, const word *w)
+{
+    size_t n = 0;
+    if (!wp->most_characters || w->n - N_SPACE <= wp->most_characters) return false;
+    for (size_t i = N_SPACE; i < w->n; i++) n += (w->text[i] & 0xc0) != 0x80;
+    return n > wp->most_characters;
+}
+
 /* Appends the ids of the word, if it is not empty, and empties it. */
 static lp_status end_word(const lp_wordpiece *wp, word *w, lp_ids *out)
 {
     if (w->n == N_SPACE) return LP_OK;
     LP_TRY(lp_ids_reserve(out, w->n));
     size_t first = out->n;
+    bool whole_unknown = too_long(wp, w);
     for (size_t at = 0; at < w->n;) {
         size_t length = w->n - at < wp->max_token ? w->n - at : wp->max_token;
         int32_t id = -1;
-        while (length && (id = lp_vocabulary_find(wp->vocabulary, w->text + at, length)) < 0) length--;
+        while (length && !whole_unknown && (id = lp_vocabulary_find(wp->vocabulary, w->text + at, length)) < 0) length--;
         if (id < 0) {
             out->n = first;
             out->id[out->n++] = wp->unknown;
@@ -99,8 +108,8 @@ static lp_status end_word(const lp_wordpiece *wp, word *w, lp_ids *out)
 static lp_status add(const lp_wordpiece *wp, word *w, uint32_t c, lp_ids *out)
 {
     uint32_t set = lp_category_set(c), lowered[3] = {c};
-    if (set & LP_SPACES) return end_word(wp, w, out);
-    if (!c || c == 0xfffd || set & (LP_SET(LP_CC) | LP_SET(LP_CF) | LP_SET(LP_CO) | LP_SET(LP_CS))) return LP_OK;
+    if (set & LP_SPACES && (!(set & LP_SET(LP_CONTROL_SPACE)) || c == '\t')) return end_word(wp, w, out);
+    if (!c || c == 0xfffd || set & (LP_SET(LP_CC) | LP_SET(LP_CONTROL_SPACE) | LP_SET(LP_CF) | LP_SET(LP_CO) | LP_SET(LP_CS))) return LP_OK;
     bool alone = set & LP_PUNCTUATION || (c < 0x80 && set & LP_SYMBOLS) || is_han(c);
     int n = wp->lowercase ? lower(c, lowered) : 1;
     if (alone) LP_TRY(end_word(wp, w, out));

@@ -12,12 +12,13 @@ typedef struct lp_wordpiece {
     size_t max_token; /* bytes of the longest token's text */
     int32_t unknown;  /* of a word that cannot be cut into tokens */
     bool lowercase, strip_accents;
+    uint32_t most_characters; /* of a word; longer ones are unknown. 0: no limit */
 } lp_wordpiece;
 
-/* Appends the ids of a text of well-formed UTF-8: controls, U+0000 and U+FFFD go away, accents if wanted (canonical
+/* Appends the ids of a text of well-formed UTF-8: controls (U+000B, U+000C and U+0085 too), U+FFFD go away, accents if wanted (canonical
  * decomposition without non-spacing marks), letters become lower case if wanted; words end at white space; punctuation,
- * symbols of ASCII and Han characters are words; of each word always the longest token that fits. Words have no limit of
- * length, as in llama.cpp. Time: linear. Errors: LP_RESOURCE. */
+ * symbols of ASCII and Han characters are words; of each word always the longest token that fits. Without a limit
+ * words are of any length, as in llama.cpp. Time: linear. Errors: LP_RESOURCE. */
 lp_status lp_wordpiece_encode(const lp_wordpiece *wordpiece, const uint8_t *text, size_t n, lp_ids *out);
 
 #endif

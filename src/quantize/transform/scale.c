@@ -12,6 +12,7 @@
 #include "base/fail.h"
 #include "base/function.h"
 #include "file/gguf.h"
+#include "format/rows.h"
 #include "measure/windows.h"
 #include "model/model.h"
 #include "quantize/encode.h"
@@ -105,8 +106,8 @@ static lp_status try_ratio(trials *t, int trial)
     const lp_moments *m = t->group->moments;
     double *s = malloc((size_t)k * sizeof *s);
     float *x = malloc((size_t)k * TRIAL_LANES * 2 * sizeof *x), *y = x ? x + k * TRIAL_LANES : NULL, *weight = malloc((size_t)k * sizeof *weight);
-    uint8_t *bytes = malloc((size_t)k * TRIAL_LANES * 5 + 2 * LP_MAX_PLANES * LP_PLANE_ALIGNMENT); /* no format is wider than that */
-    lp_status status = s && x && weight && bytes ? LP_OK : lp_fail_memory((size_t)k * TRIAL_LANES * 13, "trials");
+    uint8_t *bytes = NULL;
+    lp_status status = s && x && weight ? LP_OK : lp_fail_memory((size_t)k * TRIAL_LANES * 13, "trials");
     t->loss[trial] = 0;
     if (status == LP_OK) {
         magnitude_scales(m, (double)trial / t->scaling->options->grid, s);
@@ -118,10 +119,17 @@ static lp_status try_ratio(trials *t, int trial)
         const lp_packing *packing = t->packing[r / TRIAL_LANES];
         bool weighted = lp_encode_uses_importance(packing, t->scaling->options->search);
         for (int64_t i = 0; i < TRIAL_LANES * k; i++) x[i] = (float)((double)w[i] * s[i % k]);
-        status = lp_encode_rows(packing, t->scaling->options->search, x, TRIAL_LANES, k, weighted ? weight : NULL, bytes);
+        lp_planes planes;
+        lp_packing_planes(packing, k, TRIAL_LANES, &planes); /* fits: the plan has more of these rows */
+        uint8_t *larger = realloc(bytes, planes.n_bytes);
+        status = larger ? LP_OK : lp_fail_memory(planes.n_bytes, "trials");
+        if (larger) bytes = larger;
+        if (status == LP_OK) status = lp_encode_rows(packing, t->scaling->options->search, x, TRIAL_LANES, k, weighted ? weight : NULL, bytes);
         if (status != LP_OK) break;
-        lp_tensor encoded = {.n_dims = 2, .dim = {k, TRIAL_LANES, 1, 1}, .packing = packing, .data = bytes};
-        for (int l = 0; l < TRIAL_LANES; l++) lp_tensor_decode_row(&encoded, l, y + l * k);
+        for (int l = 0; l < TRIAL_LANES; l++) {
+            lp_row row = lp_planes_row(&planes, bytes, l);
+            lp_row_decode(packing, &row, k, 0, k, y + l * k);
+        }
         for (int64_t i = 0; i < TRIAL_LANES * k; i++) x[i] = (float)((double)y[i] / s[i % k]) - w[i];
         t->loss[trial] += quadratic(x, t->h, k);
     }
