@@ -84,16 +84,16 @@ static void read_units(const lp_codec *c, const uint8_t *block, int l, lp_unit *
 static lp_status fit_block(const lp_coder *coder, int64_t column, const float (*x)[LP_TILE], const float *importance, lp_unit *unit)
 {
     const lp_codec *c = coder->data;
-    float rows_of[LP_TILE][LP_BLOCK_MAX];
+    float rows_of[LP_TILE * LP_BLOCK_MAX];
     uint8_t bytes[LP_TILE * LP_BYTES_MAX];
     (void)column;
     int n = coder->block;
     for (int j = 0; j < n; j++)
-        for (int l = 0; l < LP_TILE; l++) rows_of[0][l * n + j] = x[j][l];
+        for (int l = 0; l < LP_TILE; l++) rows_of[l * n + j] = x[j][l];
     lp_planes planes;
     uint8_t *plane[LP_MAX_PLANES] = {bytes};
     lp_packing_planes(c->packing, n, LP_TILE, &planes);
-    LP_TRY(lp_encode_rows_from(c->packing, LP_SEARCH_REFERENCE, rows_of[0], 0, LP_TILE, n, importance, &planes, plane));
+    LP_TRY(lp_encode_rows_from(c->packing, LP_SEARCH_REFERENCE, rows_of, 0, LP_TILE, n, importance, &planes, plane));
     for (int l = 0; l < LP_TILE; l++) read_units(c, bytes + l * c->packing->n_bytes, l, unit);
     for (int u = 0; u < n / coder->unit; u++) {
         bool valid[LP_TILE];
