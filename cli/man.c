@@ -68,7 +68,7 @@ static void put_option(FILE *out, const cli_option *o)
 
 static void put_verb(FILE *out, const cli_verb *verb)
 {
-    fprintf(out, ".Ss %s\n.Dl lowp %s ", verb->name, verb->name);
+    fprintf(out, ".Ss %s\n.Dl lowp %s%s", verb->name, verb->name, *verb->usage ? " " : "");
     put_word(out, verb->usage, strlen(verb->usage), false);
     fputs("\n.Pp\n", out);
     put_text(out, verb->details);

@@ -337,7 +337,7 @@ static const cli_option options_table[] = {
      "text that a recipe's statistics, and with --size the losses, are measured on: a file, '-' or embedded-calibration; of the model's "
      "own kind, but not the one that it is evaluated on"},
     {"calibration-windows", 0, CLI_INTEGER, offsetof(quantize_options, calibration_windows), "N", 1, 2147483647, NULL,
-     "only its first N windows; default: all of it"},
+     "only its first N windows; default: 128 at most"},
     {"calibration-context", 0, CLI_INTEGER, offsetof(quantize_options, calibration_context), "N", 2, 2147483647, NULL,
      "tokens per window; default 512"},
     {"tensor", 0, CLI_LIST, offsetof(quantize_options, rules), "GLOB=F", 0, 0, NULL,

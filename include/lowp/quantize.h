@@ -76,7 +76,7 @@ typedef struct lp_quantize_options {
     const lp_model *model;       /* the source as a model; a recipe with calibration needs it and the text */
     const char *calibration;     /* [n_calibration] text */
     size_t n_calibration;
-    int64_t calibration_context, calibration_windows; /* tokens per window, windows; 0: 512, all of the text */
+    int64_t calibration_context, calibration_windows; /* tokens per window, windows at most; 0: 512, 128 */
     const lp_tensor_rule *rules; /* [n_rules] */
     int n_rules;                 /* a rule that matches no tensor is LP_USAGE */
     bool force;                  /* overwrite */

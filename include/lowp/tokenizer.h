@@ -23,9 +23,10 @@ LP_API lp_status lp_tokenizer_create(const lp_gguf *gguf, lp_tokenizer **out);
 LP_API void lp_tokenizer_free(lp_tokenizer *tokenizer); /* NULL is allowed */
 
 /* n bytes of text to ids. Any bytes: byte-level BPE makes each that is not part of well-formed UTF-8 one U+FFFD, overlong
- * forms and surrogates too; SentencePiece keeps them by its tokens of bytes. A byte that the vocabulary lacks
+ * forms and surrogates too; SentencePiece keeps them by its tokens of bytes. Where the vocabulary's tokenizer.json puts texts into
+ * NFC (qwen2, qwen35, olmo, mpt), so does this. A byte that the vocabulary lacks
  * becomes the unknown token. SentencePiece puts a space before text at the start and after a special token, if the file
- * asks for that; runs of spaces stay, whatever tokenizer.ggml.remove_extra_whitespaces says. parse_special: texts of control tokens in
+ * asks for that; its runs of spaces stay, but Unigram's collapse where tokenizer.ggml.remove_extra_whitespaces says so. parse_special: texts of control tokens in
  * the input become those tokens; otherwise they stay text (user-defined tokens match always). add_special: put BOS
  * in front and EOS at the end, each if the file asks for it. *ids is from malloc, freed by the caller with free(); NULL if *n_ids is 0.
  * Errors: LP_RESOURCE; LP_USAGE if the text has more than 2^31 - 1 bytes; LP_INPUT for a byte that the vocabulary lacks

@@ -95,12 +95,16 @@ class Format(_lowp.Format):
         return min(x for x in self._finite() if x > 0)
 
 
+def _text(format: str | Format) -> str:
+    return format.text if isinstance(format, Format) else format
+
+
 def _rounding(x: Any, format: str | Format, rounding: str, overflow: str, subnormals: str, random_bits: int, seed: int, first: int,
               threads: int) -> tuple[Any, ...]:
     if not 0 <= seed < 1 << 64 or not 0 <= first < 1 << 64:
         raise _lowp.UsageError(f"seed {seed}, first {first}: 0 to 2^64 - 1")
     raw, element = _raw(x)
-    return raw, str(format), element, rounding, overflow, subnormals, random_bits, seed, first, threads
+    return raw, _text(format), element, rounding, overflow, subnormals, random_bits, seed, first, threads
 
 
 def round(x: Any, format: str | Format, *, rounding: str = "nearest-even", overflow: str = "saturate", subnormals: str = "keep",
@@ -146,12 +150,12 @@ def codes_values(packed: Any, format: str | Format, n: int | None = None) -> Any
     [1.0, -2.0]
     """
     shape: tuple[int, ...] | None = None
-    bits = int(Format(str(format)).element["bits"])
+    bits = int(Format(_text(format)).element["bits"])
     if n is None:
         view = memoryview(packed)
         n = 8 * view.nbytes // bits
         shape = view.shape if view.itemsize * 8 == bits else None
-    array = _out(_lowp.codes_values(packed, str(format), n), packed)
+    array = _out(_lowp.codes_values(packed, _text(format), n), packed)
     return array.reshape(shape) if shape is not None and hasattr(array, "reshape") else array
 
 
@@ -219,13 +223,12 @@ class Quantized:
 def quantize(x: Any, format: str | Format, *, method: str = "reference", importance: Any = None, threads: int = 0) -> Quantized:
     """Packs an array along its last axis, whose length is a multiple of the format's block.
 
-    format      one that has a byte layout: "q4_k", "mxfp4", "f16" ...; `packings()` lists them
+    format      one of GGUF's byte layouts ("q4_k", "mxfp4", "f16" ...; `packings()` lists them), whose bytes are those in a file, or any
+                other format of at most 8 bits with scales: "u3:128:f16+zero", "e2m1:16:e4m3". Its codes and scales lie in planes
     method      how codes and scales are chosen: "reference" searches as the format's own implementation does, "rtn" takes
                 the scale that covers the block and rounds to nearest
     importance  a weight >= 0 for each column, for the error that the search minimises
     threads     0: as many as there are processors, for large arrays. The result does not depend on it
-
-    The bytes are those that a GGUF file has.
 
     >>> import numpy as np
     >>> q = quantize(np.ones((2, 256), np.float32), "q4_k")
@@ -239,15 +242,18 @@ def quantize(x: Any, format: str | Format, *, method: str = "reference", importa
     if method not in ("reference", "rtn"):
         raise _lowp.UsageError(f"method {method!r}: reference or rtn")
     raw, element = _raw(x)
-    packed = _lowp.encode(raw, str(format), element, method == "rtn", importance, threads)
-    packing = Packing(*_lowp.packing(str(format)))
-    packed_shape = memoryview(packed).shape or ()  # never 0-d
-    shape = (*packed_shape[:-1], packed_shape[-1] // packing.bytes * packing.values)
-    return Quantized(_out(packed), shape, packing.name, x if type(x).__module__.startswith("torch") else None)
+    packed = _lowp.encode(raw, _text(format), element, method == "rtn", importance, threads)
+    packing = Packing(*_lowp.packing(_text(format)))
+    shape = getattr(x, "shape", None)
+    if shape is None:  # the axes of blocks are those of the codes, but for the last
+        packed_shape = memoryview(packed).shape or ()
+        shape = (*packed_shape[:-1], packed_shape[-1] // packing.bytes * packing.values) if packing.bytes else memoryview(raw).shape
+    return Quantized(_out(packed), tuple(shape), packing.name, x if type(x).__module__.startswith("torch") else None)
 
 
-def dequantize(q: Any, format: str | Format | None = None, *, threads: int = 0) -> Any:
-    """The values of packed codes, as float32: of a `Quantized`, or of an array of uint8 (or bytes) in a format.
+def dequantize(q: Any, format: str | Format | None = None, *, shape: tuple[int, ...] | None = None, threads: int = 0) -> Any:
+    """The values of packed codes, as float32: of a `Quantized`, or of an array of uint8 (or bytes) in a format. shape: of the values;
+    None: rows along the last axis, as the bytes lie.
 
     >>> import numpy as np
     >>> dequantize(quantize(np.arange(32, dtype=np.float32), "q8_0"))[:3].tolist()
@@ -256,9 +262,9 @@ def dequantize(q: Any, format: str | Format | None = None, *, threads: int = 0) 
     [1.0, 2.0]
     """
     if isinstance(q, Quantized):
-        if format is not None and _lowp.packing(str(format))[0] != q.format:
+        if format is not None and _lowp.packing(_text(format))[0] != q.format:
             raise _lowp.UsageError(f"these codes are {q.format}, not {format}")
-        return _out(_lowp.decode(q.data, q.format, threads), q._like)
+        return _out(_lowp.decode(q.data, q.format, q.shape, threads), q._like)
     if format is None:
         raise _lowp.UsageError("the format of the codes is missing: dequantize(data, 'q4_k')")
-    return _out(_lowp.decode(q, str(format), threads), q)
+    return _out(_lowp.decode(q, _text(format), None if shape is None else tuple(shape), threads), q)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import _lowp
+from ._arrays import Format, _text
 
 Progress = Callable[[str, float, float], object]
 Path = str | bytes | os.PathLike[str]
@@ -137,9 +138,9 @@ def compare(reference: Model, model: Model, text: str | bytes, *, context: int =
                          activations=activations, threads=threads, progress=progress)
 
 
-def quantize_file(source: Path, path: Path, format: Any, *, recipe: str | None = None, stats: Path | None = None,
+def quantize_file(source: Path, path: Path, format: str | Format, *, recipe: str | None = None, stats: Path | None = None,
                   calibration: str | bytes | None = None, calibration_context: int = 0, calibration_windows: int = 0,
-                  tensors: Mapping[str, Any] | None = None, force: bool = False, dry_run: bool = False, threads: int = 0,
+                  tensors: Mapping[str, str | Format] | None = None, force: bool = False, dry_run: bool = False, threads: int = 0,
                   progress: Progress | None = None) -> dict[str, Any]:
     """Writes a model with fewer bits: the verb `quantize` of the program.
 
@@ -156,7 +157,7 @@ def quantize_file(source: Path, path: Path, format: Any, *, recipe: str | None =
     >>> quantize_file("embedded", "small.gguf", "q4_k", dry_run=True)["n_bytes"]
     2499776
     """
-    return _lowp.quantize_file(source=source, path=path, format=str(format), recipe=recipe, stats=stats if stats is not None else "",
+    return _lowp.quantize_file(source=source, path=path, format=_text(format), recipe=recipe, stats=stats if stats is not None else "",
                                calibration=calibration, calibration_context=calibration_context,
-                               calibration_windows=calibration_windows, rules=[(glob, str(f)) for glob, f in (tensors or {}).items()],
+                               calibration_windows=calibration_windows, rules=[(glob, _text(f)) for glob, f in (tensors or {}).items()],
                                force=force, dry_run=dry_run, threads=threads, progress=progress)

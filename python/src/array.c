@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* ---- DLPack: the part of its ABI that a reader needs ------------------------------------------------------------- */
 
@@ -184,12 +185,18 @@ bool binding_contiguous(const binding_view *view)
 static void gather(const binding_view *view, char *out)
 {
     size_t size = binding_item_size(view);
-    Py_ssize_t index[BINDING_MOST_DIMS] = {0};
-    for (Py_ssize_t i = 0; i < view->n; i++, out += size) {
+    int last = view->n_dims - 1;
+    Py_ssize_t index[BINDING_MOST_DIMS] = {0}, n = last < 0 ? 1 : view->dim[last], step = last < 0 ? 0 : view->stride[last];
+    for (Py_ssize_t done = 0; done < view->n; done += n) {
         const char *at = view->data;
-        for (int k = 0; k < view->n_dims; k++) at += index[k] * view->stride[k];
-        for (size_t b = 0; b < size; b++) out[b] = at[view->swapped ? size - 1 - b : b];
-        for (int k = view->n_dims - 1; k >= 0 && ++index[k] == view->dim[k]; k--) index[k] = 0;
+        for (int k = 0; k < last; k++) at += index[k] * view->stride[k];
+        for (Py_ssize_t i = 0; i < n; i++, at += step, out += size) {
+            if (view->swapped) for (size_t b = 0; b < size; b++) out[b] = at[size - 1 - b];
+            else if (size == 4) memcpy(out, at, 4);
+            else if (size == 2) memcpy(out, at, 2);
+            else memcpy(out, at, size);
+        }
+        for (int k = last - 1; k >= 0 && ++index[k] == view->dim[k]; k--) index[k] = 0;
     }
 }
 
@@ -261,6 +268,25 @@ typedef struct array {
 
 PyTypeObject *binding_array_type;
 
+/* Large arrays come straight from the system, in large pages where it has them: the faults of small ones cost more than
+ * what is computed. Both kinds are zeros. */
+enum { LARGE = 4 << 20 };
+
+static void *zeros(size_t n)
+{
+    if (n < LARGE) return calloc(1, n + 1);
+    void *data = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) return NULL;
+    (void)madvise(data, n, MADV_HUGEPAGE);
+    return data;
+}
+
+static void forget(void *data, size_t n)
+{
+    if (n < LARGE) free(data);
+    else if (data) munmap(data, n);
+}
+
 PyObject *binding_array_new(const char *format, size_t item_size, int n_dims, const Py_ssize_t *dim)
 {
     array *a = (array *)PyType_GenericAlloc(binding_array_type, 0);
@@ -275,7 +301,7 @@ PyObject *binding_array_new(const char *format, size_t item_size, int n_dims, co
         a->stride[i] = a->n_bytes;
         fits = fits && !__builtin_mul_overflow(a->n_bytes, dim[i], &a->n_bytes);
     }
-    a->data = fits ? calloc(1, (size_t)a->n_bytes + 1) : NULL;
+    a->data = fits ? zeros((size_t)a->n_bytes) : NULL;
     if (a->data) return (PyObject *)a;
     Py_DECREF(a);
     return PyErr_NoMemory();
@@ -295,7 +321,7 @@ static int export(PyObject *self, Py_buffer *buffer, int flags)
 
 static void dealloc(PyObject *self)
 {
-    free(((array *)self)->data);
+    forget(((array *)self)->data, (size_t)((array *)self)->n_bytes);
     binding_free(self);
 }
 

@@ -78,7 +78,7 @@ typedef struct binding_model {
     lp_model *model;
 } binding_model;
 
-/* The packing of a name, or NULL with an exception that suggests the nearest. */
+/* The packing of a name or text, for lp_packing_free; NULL: an exception is set, which suggests the nearest. */
 const lp_packing *binding_packing(const char *name);
 bool binding_activation(const char *name, lp_activation *out); /* "default" "f32" "i8" */
 

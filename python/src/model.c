@@ -347,7 +347,9 @@ static PyObject *quantize_file(PyObject *self, PyObject *args, PyObject *kwargs)
             if (!status) lp_quantize_result_free(&r);
         }
     }
+    for (int i = 0; read && i < PyList_Size(rules); i++) lp_packing_free(read[i].packing);
     free(read);
+    lp_packing_free(options.packing);
     Py_XDECREF(source);
     Py_XDECREF(path);
     Py_XDECREF(stats_path);

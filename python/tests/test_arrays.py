@@ -216,7 +216,8 @@ def test_a_value_that_is_not_finite_is_named_by_its_place_in_the_whole_array():
 
 def test_wrong_arguments_are_refused():
     q = lowp.quantize(X, "q4_0")
-    for wrong in (lambda: lowp.quantize(X, "q4_kk"), lambda: lowp.quantize(X, "nf4"), lambda: lowp.quantize(X, "q4_0", method="best"),
+    for wrong in (lambda: lowp.quantize(X, "q4_kk"), lambda: lowp.dequantize(q.data, "q4_0", shape=(6, 255)),
+                  lambda: lowp.dequantize(q.data, "q4_0", shape=(1 << 40, 1 << 40)), lambda: lowp.dequantize(q.data, "q4_0", shape=(-6, 256)), lambda: lowp.quantize(X, "q4_0", method="best"),
                   lambda: lowp.dequantize(q, "q4_1"), lambda: lowp.dequantize(q.data), lambda: lowp.dequantize(b"123", "q4_0"),
                   lambda: lowp.quantize(X, "q4_0", threads=-1), lambda: lowp.quantize(X, "q4_0", threads=5000)):
         with pytest.raises(lowp.UsageError):
@@ -226,8 +227,26 @@ def test_wrong_arguments_are_refused():
 
 
 def test_a_format_text_with_a_layout_stands_for_it():
-    assert lowp.quantize(X, lowp.Format("e2m1:32:e8m0")).format.startswith("mxfp4")
+    assert lowp.quantize(X, "u4:32:f16+min").format == "q4_1"
+    assert lowp.quantize(X, lowp.Format("q4_k")).tobytes() == lowp.quantize(X, "q4_k").tobytes()
+    assert lowp.quantize(X, "mxfp4").format == "mxfp4" and lowp.quantize(X, "mxfp4").nbytes == 6 * 256 // 32 * 17
     assert repr(lowp.quantize(X, "q4_k")) == "Quantized(shape=(6, 256), format='q4_k', nbytes=864)"
+
+
+@pytest.mark.parametrize("text", ["e2m1:32:e8m0", "i5:64:f16", "u3:128:f16+zero", "nf4:64:bf16", "e2m1:16:e4m3:f32", "u4:row:f16+min"])
+def test_formats_of_our_own_are_planes(text):
+    x = rng.standard_normal((3, 2, 256)).astype(np.float32)
+    q = lowp.quantize(x, text)
+    assert q.shape == x.shape and q.data.ndim == 1 and q.nbytes * 8 / x.size < lowp.Format(text).bits + 3
+    y = q.dequantize()
+    assert y.shape == x.shape and ((x - y) ** 2).mean() < 0.05 * (x**2).mean()
+    np.testing.assert_array_equal(lowp.dequantize(q.data, text, shape=x.shape), y)
+    np.testing.assert_array_equal(lowp.quantize(x[:, :, ::-1][:, :, ::-1], lowp.Format(text)).data, q.data)
+    with pytest.raises(lowp.UsageError, match="shape"):
+        lowp.dequantize(q.data, text)
+    with pytest.raises(lowp.UsageError, match="bytes"):
+        lowp.dequantize(q.data, text, shape=(3, 2, 512))
+    assert lowp.quantize(x[:0], text).nbytes == 0 and lowp.dequantize(lowp.quantize(x[:0], text)).shape == (0, 2, 256)
 
 
 def test_without_numpy_results_are_memoryviews():

@@ -133,11 +133,12 @@ static lp_status make_candidate(const lp_model *model, const lp_allocate_options
     q.dry_run = false;
     lp_status status = lp_quantize(lp_model_gguf(model), path, &q, progress, &result);
     free(rules);
-    if (status != LP_OK) return status;
-    c->n_bytes = result.n_bytes;
-    lp_quantize_result_free(&result);
-    status = lp_container_open(path, &c->file);
-    unlink(path);
+    if (status == LP_OK) {
+        c->n_bytes = result.n_bytes;
+        lp_quantize_result_free(&result);
+        status = lp_container_open(path, &c->file);
+    }
+    unlink(path); /* also after a failure behind the renaming */
     return status;
 }
 

@@ -197,7 +197,9 @@ static lp_status check_text(const lp_quantize_options *options)
 
 static lp_driver_options driver_options(const lp_quantize_options *options)
 {
-    return (lp_driver_options){.n_context = options->calibration_context, .n_windows = options->calibration_windows, .pool = options->pool};
+    enum { USUAL_WINDOWS = 128 }; /* the residual stream of all of them is kept */
+    int64_t n_windows = options->calibration_windows ? options->calibration_windows : USUAL_WINDOWS;
+    return (lp_driver_options){.n_context = options->calibration_context, .n_windows = n_windows, .pool = options->pool};
 }
 
 static const lp_packing *planned_packing(void *context, const lp_tensor *tensor)

@@ -139,9 +139,10 @@ lp_fit lp_fit_cover(const lp_fit_rule *rule, const float *x, int64_t n)
         return fit;
     }
     fit.scale = cover(rule->element, r);
-    /* Of two signs the one that wastes less of the range. */
     float other = cover(rule->element, turned);
-    if (rule->negative_scale && other < fit.scale) fit.scale = -other;
+    /* Of two signs the one that wastes less of the range; or that has values for the larger end, where there is one sign. */
+    bool both_signs = rule->element->least < 0 && rule->element->most > 0;
+    if (rule->negative_scale && (both_signs ? other < fit.scale : other > fit.scale)) fit.scale = -other;
     return fit;
 }
 

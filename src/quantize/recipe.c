@@ -9,7 +9,7 @@
 
 #include "base/fail.h"
 
-enum { MOST_TEXT = 512 };
+enum { MOST_TEXT = 512, UNSET = -1 };
 
 /* ---- stages ------------------------------------------------------------------------------------------------------- */
 
@@ -38,12 +38,8 @@ static const struct stage {
     const char *note;
     parameter parameter[12];
 } stages[] = {
-    [STAGE_REFERENCE] = {"reference", 0,
-                        "the format's own search for scales (what quantize does without a recipe)",
-                        {{0}}},
-    [STAGE_RTN] = {"rtn", 0,
-                        "plain rounding to nearest",
-                        {{0}}},
+    [STAGE_REFERENCE] = {"reference", 0, "the format's own search for scales (what quantize does without a recipe)", {{0}}},
+    [STAGE_RTN] = {"rtn", 0, "plain rounding to nearest", {{0}}},
     [STAGE_SMOOTH] = {"smooth", 1,
                       "channels of activations divided, columns of weights multiplied by a^alpha / w^(1-alpha), a and w their largest "
                       "magnitudes; alpha=0.5, powers=no (yes: powers of two, which change no bit of the network)",
@@ -54,29 +50,33 @@ static const struct stage {
                    {{"grid", VALUE_WHOLE, offsetof(lp_recipe, scale.grid), 2, 100, NULL},
                     {"powers", VALUE_CHOICE, offsetof(lp_recipe, scale.powers), 0, 0, answers}}},
     [STAGE_IMATRIX] = {"imatrix", 2,
-                        "the reference search weighed by mean squares that are measured on the way; prefix=float (float, layer, group: on which network)",
-                        {{"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes}}},
+                       "the reference search weighed by mean squares that are measured on the way; prefix=float (layer, group: on which "
+                       "network)",
+                       {{"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes}}},
     [STAGE_CLIP] = {"clip", 2,
-                        "scales of blocks by the weighted error of their inputs; reach=8 and reach_min=2 steps of scale and offset each way, rounds=2, prefix=float",
-                        {{"reach", VALUE_WHOLE, SOLVE(reach), 1, 64, NULL},
-                                {"reach_min", VALUE_WHOLE, SOLVE(reach_b), 0, 64, NULL},
-                                {"rounds", VALUE_WHOLE, SOLVE(rounds), 1, 16, NULL},
-                                {"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes}}},
+                    "scales of blocks by the error of the layer, channels taken one by one; reach=8 and reach_min=2 steps of scale and "
+                    "offset each way, rounds=2, prefix=float",
+                    {{"reach", VALUE_WHOLE, SOLVE(reach), 1, 64, NULL},
+                     {"reach_min", VALUE_WHOLE, SOLVE(reach_b), 0, 64, NULL},
+                     {"rounds", VALUE_WHOLE, SOLVE(rounds), 1, 16, NULL},
+                     {"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes}}},
     [STAGE_GPTQ] = {"gptq", 2,
-                        "each column's rounding error goes to the columns behind it; damp=0.01, damp_tied=1 (for an embedding that is the output head too), order=natural or act, groups=dynamic or static, prefix=layer (float, group: on which network its inputs are measured), reach=0 and reach_min=0 steps of a search for scales with the error fed on, rounds=1, align=0 (1: aim at the float network's outputs)",
-                        {{"damp", VALUE_REAL, SOLVE(damp), 0, 10, NULL},
-                                {"damp_tied", VALUE_REAL, offsetof(lp_recipe, damp_tied), 0, 1000, NULL},
-                                {"order", VALUE_CHOICE, SOLVE(by_energy), 0, 0, orders},
-                                {"groups", VALUE_CHOICE, SOLVE(fixed), 0, 0, groups},
-                                {"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes},
-                                {"reach", VALUE_WHOLE, SOLVE(reach), 0, 64, NULL},
-                                {"reach_min", VALUE_WHOLE, SOLVE(reach_b), 0, 64, NULL},
-                                {"rounds", VALUE_WHOLE, SOLVE(rounds), 1, 16, NULL},
-                                {"align", VALUE_REAL, SOLVE(align), 0, 1, NULL}}},
-    [STAGE_DESCEND] = {"descend", 3,
-                        "codes and scales one by one to the best for the layer; passes=4, reach=1 (0: codes alone)",
-                        {{"passes", VALUE_WHOLE, SOLVE(passes), 1, 100, NULL},
-                                      {"reach", VALUE_WHOLE, SOLVE(descent_reach), 0, 16, NULL}}},
+                    "each column's rounding error goes to the columns behind it; damp=0.01, damp_tied=1 (for an embedding that is the "
+                    "output head too), order=natural or act, groups=dynamic or static, prefix=layer (float, group: on which network its "
+                    "inputs are measured; group with align), reach=0 and reach_min=0 steps of a search for scales with the error fed on, "
+                    "rounds=1, align=0 (1: aim at what the float network's layer gives)",
+                    {{"damp", VALUE_REAL, SOLVE(damp), 0, 10, NULL},
+                     {"damp_tied", VALUE_REAL, offsetof(lp_recipe, damp_tied), 0, 1000, NULL},
+                     {"order", VALUE_CHOICE, SOLVE(by_energy), 0, 0, orders},
+                     {"groups", VALUE_CHOICE, SOLVE(fixed), 0, 0, groups},
+                     {"prefix", VALUE_CHOICE, offsetof(lp_recipe, prefix), 0, 0, prefixes},
+                     {"reach", VALUE_WHOLE, SOLVE(reach), 0, 64, NULL},
+                     {"reach_min", VALUE_WHOLE, SOLVE(reach_b), 0, 64, NULL},
+                     {"rounds", VALUE_WHOLE, SOLVE(rounds), 1, 16, NULL},
+                     {"align", VALUE_REAL, SOLVE(align), 0, 1, NULL}}},
+    [STAGE_DESCEND] = {"descend", 3, "codes and scales one by one to the best for the layer; passes=4, reach=1 (0: codes alone)",
+                       {{"passes", VALUE_WHOLE, SOLVE(passes), 1, 100, NULL},
+                        {"reach", VALUE_WHOLE, SOLVE(descent_reach), 0, 16, NULL}}},
 };
 _Static_assert(sizeof stages / sizeof stages[0] == STAGE_COUNT, "one row per stage");
 
@@ -105,7 +105,7 @@ static void begin_stage(stage_id id, lp_recipe *r)
         break;
     case STAGE_GPTQ:
         r->calibrated = r->measured = r->solves = r->solve.feedback = true;
-        r->prefix = LP_PREFIX_LAYER;
+        r->prefix = UNSET;
         r->solve.damp = 0.01;
         r->damp_tied = 1.0;
         r->solve.rounds = 1;
@@ -213,6 +213,10 @@ lp_status lp_recipe_parse(const char *text, lp_recipe *out)
     char *rest = NULL;
     for (char *one = strtok_r(copy, "+", &rest); one; one = strtok_r(NULL, "+", &rest)) LP_TRY(parse_stage(one, &phase, out));
     if (phase < 0) return lp_fail(LP_USAGE, "recipe: '%s' names no stage", text);
+    /* Aiming at the float network corrects what came before; measured ahead of the same layer's other weights, it is corrected twice. */
+    if (out->prefix == UNSET) out->prefix = out->solve.align > 0.0 ? LP_PREFIX_GROUP : LP_PREFIX_LAYER;
+    if (out->solve.align > 0.0 && out->prefix != LP_PREFIX_GROUP)
+        return lp_fail(LP_USAGE, "recipe: gptq: align needs prefix=group (inputs measured behind everything that is quantized before)");
     if (out->solve.passes && !out->solves) return lp_fail(LP_USAGE, "recipe: descend needs codes to begin with: gptq+descend");
     return LP_OK;
 }
@@ -296,9 +300,9 @@ static const lp_method methods[] = {
     {"clip", "clip", "ranges by the layer's weighted error (AWQ's second half, imatrix)"},
     {"gptq", "gptq(damp=0.01)", "GPTQ (ICLR 2023), scales fitted by the reference search"},
     {"gptq-act", "gptq(damp=0.01,order=act)", "GPTQ with columns of large input first"},
-    {"gptq-search", "gptq(damp=0.01,reach=6,reach_min=2,rounds=2)", "GPTQ; every scale by the error with feedback"},
-    {"gptaq", "gptq(damp=0.01,align=1)", "GPTAQ (2025): GPTQ that aims at the float network's outputs"},
-    {"best", "gptq(damp=0.01,reach=6,reach_min=2,rounds=2)+descend(passes=4,reach=1)", "what our own table shows to be best"},
+    {"gptq-search", "gptq(damp=0.01,reach=4,reach_min=2)", "GPTQ; every scale by the error with feedback"},
+    {"gptaq", "gptq(damp=0.01,align=1)", "as GPTAQ (2025): GPTQ that aims at the outputs of the float network"},
+    {"best", "gptq(damp=0.02,reach=4,reach_min=2,align=1)", "what lost least in our own measurements (docs/methods.md)"},
 };
 
 int lp_method_count(void) { return (int)(sizeof methods / sizeof methods[0]); }

@@ -13,6 +13,8 @@
 
 #include "base/fail.h"
 #include "inject.h"
+#include "model/hf/hf.h"
+#include "support/architecture_file.h"
 #include "support/llama_file.h"
 #include "support/vocabulary_file.h"
 
@@ -53,7 +55,7 @@ static void add_text(lp_sha256 *result, const char *s) { lp_sha256_add(result, s
 /* ---- files -------------------------------------------------------------------------------------------------------- */
 
 static char small[200], quantized[200], folder[200], stats_path[200], legacy[200], edited[200], text_path[200], out_path[200],
-    table_path[200], link_path[200], fresh_path[200], legacy_out[200], spm_path[200], bert_path[200];
+    table_path[200], report_path[200], link_path[200], fresh_path[200], legacy_out[200], spm_path[200], bert_path[200];
 
 /* The small vocabulary has letters alone. */
 bool scenarios_edits_are_whole = true;
@@ -68,6 +70,11 @@ static const char chat_template[] =
     "{% for m in messages if m.role != 'none' %}{% set ns.n = ns.n + 1 %}{{ show(m, tail='\\n') }}{{ {'n': [ns.n, 1.5]}|tojson(indent=2) }}"
     "{{ m.content.split(' ')|join('-')|upper }}{% endfor %}{{ messages|map(attribute='role')|list }}"
     "{{ extra.list|sort|unique|list }}{% if add_generation_prompt %}{{ strftime_now('%Y %b') }}{% endif %}";
+
+/* Files of other architectures and their folders: experts, norms of 1 + w, lists of factors. */
+static const char *const others[] = {"qwen2moe", "gemma2", "phi3", "stablelm2"};
+enum { N_OTHERS = sizeof others / sizeof *others };
+static char other_file[N_OTHERS][200], other_folder[N_OTHERS][200];
 
 /* A variable-length GGUF image for reading from memory. */
 static char *image;
@@ -90,7 +97,7 @@ void scenarios_prepare(void)
         char *path;
         const char *name;
     } paths[] = {{small, "small.gguf"}, {quantized, "quantized.gguf"}, {folder, "folder"}, {stats_path, "stats.gguf"},
-                 {legacy, "stats.dat"}, {edited, "edited.gguf"}, {text_path, "text.txt"}, {out_path, "out"}, {table_path, "sensitivities.json"}, {link_path, "link.gguf"},
+                 {legacy, "stats.dat"}, {edited, "edited.gguf"}, {text_path, "text.txt"}, {out_path, "out"}, {table_path, "sensitivities.json"}, {report_path, "report.html"}, {link_path, "link.gguf"},
                  {fresh_path, SCENARIOS_FRESH}, {legacy_out, "out.dat"}, {spm_path, "spm.gguf"},
                  {bert_path, "bert.gguf"}};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) snprintf(paths[i].path, 200, "%s", test_path(paths[i].name));
@@ -100,6 +107,15 @@ void scenarios_prepare(void)
     lp_stats *stats;
     lp_convert_result converted;
     ok(lp_convert(small, folder, &(lp_convert_options){.force = true}, NULL, &converted));
+    setenv("TMPDIR", test_path(""), 1); /* so that what a temporary file leaves behind is seen */
+    for (int i = 0; i < N_OTHERS; i++) {
+        char name[40];
+        snprintf(name, sizeof name, "%s.gguf", others[i]);
+        snprintf(other_file[i], 200, "%s", test_path(name));
+        snprintf(other_folder[i], 200, "%s", test_path(others[i]));
+        architecture_write(other_file[i], card_shape(others[i]), NULL, 1);
+        ok(lp_convert(other_file[i], other_folder[i], &(lp_convert_options){.force = true}, NULL, &converted));
+    }
     ok(lp_model_open(small, &model));
     ok(lp_calibrate(model, text, strlen(text), &(lp_calibrate_options){.n_context = 16, .n_windows = 2, .text_name = "fox"}, NULL,
                     &stats));
@@ -166,6 +182,7 @@ static lp_status read_gguf(lp_sha256 *result)
     THEN(s, CALL(lp_gguf_get_f64)(g, "llama.attention.layer_norm_rms_epsilon", true, &d));
     THEN(s, CALL(lp_gguf_get_bool)(g, "absent", false, &flag));
     THEN(s, CALL(lp_gguf_get_string)(g, "general.architecture", true, &name));
+    THEN(s, CALL(lp_gguf_get_architecture)(g, true, &name));
     const lp_gguf_key *list = CALL(lp_gguf_find)(g, "tokenizer.ggml.tokens");
     THEN(s, CALL(lp_gguf_strings)(list, tokens));
     THEN(s, CALL(lp_gguf_array_i64)(CALL(lp_gguf_find)(g, "tokenizer.ggml.token_type"), 1, &n));
@@ -265,11 +282,11 @@ static lp_status folder_to_gguf(lp_sha256 *result)
     return s;
 }
 
-static lp_status gguf_to_folder(lp_sha256 *result)
+static lp_status to_folder(const char *from, lp_sha256 *result)
 {
     char path[260], command[300];
     snprintf(path, sizeof path, "%s-folder", out_path);
-    lp_status s = convert(small, path, 0, result);
+    lp_status s = convert(from, path, 0, result);
     static const char *const names[] = {"model.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json"};
     for (int i = 0; s == LP_OK && i < 4; i++) {
         snprintf(path, sizeof path, "%s-folder/%s", out_path, names[i]);
@@ -279,6 +296,35 @@ static lp_status gguf_to_folder(lp_sha256 *result)
     if (s == LP_OK && system(command) != 0) s = LP_CHECK; /* so that the next run makes a new one */
     return s;
 }
+
+static lp_status gguf_to_folder(lp_sha256 *result) { return to_folder(small, result); }
+
+static lp_status other_ggufs_to_folders(lp_sha256 *result)
+{
+    lp_status s = LP_OK;
+    for (int i = 0; i < N_OTHERS; i++) THEN(s, to_folder(other_file[i], result));
+    return s;
+}
+
+/* With what is copied in memory, and in a temporary file. */
+static lp_status open_other_folders(size_t most_in_memory, lp_sha256 *result)
+{
+    lp_status s = LP_OK;
+    for (int i = 0; i < N_OTHERS; i++) {
+        lp_gguf *g = NULL;
+        THEN(s, lp_hf_open_within(other_folder[i], most_in_memory, &g));
+        for (int64_t t = 0; s == LP_OK && t < lp_gguf_tensor_count(g); t++) {
+            const lp_tensor *tensor = lp_gguf_tensor_at(g, t);
+            add_text(result, tensor->name);
+            lp_sha256_add(result, tensor->data, tensor->n_bytes);
+        }
+        lp_gguf_close(g);
+    }
+    return s;
+}
+
+static lp_status other_folders_in_memory(lp_sha256 *result) { return open_other_folders(SIZE_MAX, result); }
+static lp_status other_folders_in_a_file(lp_sha256 *result) { return open_other_folders(0, result); }
 
 static lp_status split_and_join(lp_sha256 *result)
 {
@@ -579,7 +625,16 @@ static lp_status quantize_with(const char *format, const char *mixture, const ch
     if (s != LP_OK) return s;
     if (with_stats) THEN(s, lp_stats_read(with_stats, &stats));
     const lp_tensor_rule rule = {"output.*", lp_packing_by_name("q8_0")};
-    const lp_quantize_options options = {.packing = format ? lp_packing_by_name(format) : NULL, .mixture = mixture ? lp_mixture_by_name(mixture) : NULL,
+    const lp_packing *packing = NULL;
+    lp_format *parsed;
+    if (format && !(packing = lp_packing_by_name(format))) { /* of our own */
+        THEN(s, lp_format_parse(format, &parsed));
+        if (s == LP_OK) {
+            s = CALL(lp_packing_create)(parsed, &packing);
+            lp_format_free(parsed);
+        }
+    }
+    const lp_quantize_options options = {.packing = packing, .mixture = mixture ? lp_mixture_by_name(mixture) : NULL,
                                          .stats = stats, .rules = &rule, .n_rules = 1, .force = true};
     if (s == LP_OK) {
         s = CALL(lp_quantize)(g, out_path, &options, NULL, &r);
@@ -589,6 +644,7 @@ static lp_status quantize_with(const char *format, const char *mixture, const ch
             CALL(lp_quantize_result_free)(&r);
         }
     }
+    CALL(lp_packing_free)(packing);
     lp_stats_free(stats);
     lp_gguf_close(g);
     return s;
@@ -596,6 +652,30 @@ static lp_status quantize_with(const char *format, const char *mixture, const ch
 
 static lp_status quantize_q4_0(lp_sha256 *result) { return quantize_with("q4_0", NULL, stats_path, result); }
 static lp_status quantize_iq4_nl(lp_sha256 *result) { return quantize_with("iq4_nl", NULL, NULL, result); }
+static lp_status quantize_own(lp_sha256 *result)
+{
+    lp_gguf *g;
+    lp_string name = {0};
+    lp_status s = quantize_with("u4:16:(u6:8:f16)-min(u6:8:f16)", NULL, stats_path, result);
+    THEN(s, lp_gguf_open(out_path, &g));
+    if (s != LP_OK) return s;
+    s = CALL(lp_gguf_get_architecture)(g, true, &name);
+    lp_sha256_add(result, name.data, name.n);
+    for (int64_t i = 0; i < lp_gguf_tensor_count(g); i++) {
+        const lp_tensor *t = lp_gguf_tensor_at(g, i);
+        uint64_t n_bytes = 0;
+        float value[16];
+        lp_tensor row = CALL(lp_tensor_rows_of)(t, 0, 1);
+        CALL(lp_tensor_decode)(&row, 0, 0, 16, value);
+        lp_sha256_add(result, value, sizeof value);
+        ADD_VALUE(result, CALL(lp_tensor_find_nonfinite)(t, 0));
+        if (!CALL(lp_packing_tensor_bytes)(t->packing, t->dim[0], lp_tensor_rows(t), &n_bytes) || n_bytes != t->n_bytes) s = LP_CHECK;
+        if (!CALL(lp_packing_equal)(t->packing, t->packing)) s = LP_CHECK;
+    }
+    lp_gguf_close(g);
+    return s;
+}
+
 static lp_status quantize_mixture(lp_sha256 *result) { return quantize_with(NULL, "q4_k_m", NULL, result); }
 
 static lp_status quantize_gptq(lp_sha256 *result)
@@ -651,12 +731,65 @@ static lp_status allocate(lp_sha256 *result)
         ADD_VALUE(result, a.n_bytes);
         ADD_VALUE(result, a.joint.kl);
         s = CALL(lp_sensitivity_write)(a.table, table_path);
+        THEN(s, CALL(lp_allocation_write_report)(&a, "small", "small.gguf", report_path, true));
         CALL(lp_allocation_free)(&a);
     }
     THEN(s, CALL(lp_sensitivity_read)(table_path, &table));
     if (s == LP_OK) add_file(result, table_path);
     CALL(lp_sensitivity_free)(table);
     lp_model_close(m);
+    return s;
+}
+
+static lp_status emulate(lp_sha256 *result)
+{
+    static const float a[4] = {1, 2.5f, -3, 0.125f}, b[4] = {0.3f, 7, 2, -1.5f}, c[4] = {1, 1, 1, 1};
+    float y[4];
+    lp_format *f;
+    lp_pool *p = NULL;
+    lp_status s = lp_format_parse("e5m2", &f);
+    if (s != LP_OK) return s;
+    const lp_arith arith = {.accumulation = LP_ACCUMULATE_EXACT, .sum = &f->element};
+    THEN(s, lp_pool_create(2, &p));
+    THEN(s, CALL(lp_arith_f32)(LP_OPERATION_FMA, &f->element, NULL, a, b, c, 4, y, p));
+    if (s == LP_OK) lp_sha256_add(result, y, sizeof y);
+    THEN(s, CALL(lp_arith_dot_f32)(&arith, a, b, 4, y));
+    if (s == LP_OK) ADD_VALUE(result, y[0]);
+    THEN(s, CALL(lp_arith_matmul_f32)(&arith, a, b, 2, 2, 2, y, p));
+    if (s == LP_OK) lp_sha256_add(result, y, sizeof y);
+    ADD_VALUE(result, CALL(lp_l_mul)(4, 1.5f, 3));
+    lp_pool_destroy(p);
+    lp_format_free(f);
+    return s;
+}
+
+/* A matrix in a format of our own. */
+static lp_status own_format(lp_sha256 *result)
+{
+    float x[2 * 40], y[40];
+    uint8_t *bytes = NULL;
+    uint64_t n_bytes;
+    lp_format *f;
+    const lp_packing *p = NULL;
+    for (int i = 0; i < 80; i++) x[i] = (float)(i % 7) - 2.5f;
+    lp_status s = lp_format_parse("nf4:16:(i6:4:f16)+min(f16)", &f);
+    if (s != LP_OK) return s;
+    THEN(s, CALL(lp_packing_create)(f, &p));
+    if (s == LP_OK && (!CALL(lp_packing_equal)(p, p) || !CALL(lp_packing_tensor_bytes)(p, 40, 2, &n_bytes))) s = LP_CHECK;
+    if (s == LP_OK) bytes = calloc(1, n_bytes);
+    if (s == LP_OK && !bytes) s = LP_RESOURCE;
+    THEN(s, lp_encode_rows(p, LP_SEARCH_REFERENCE, x, 2, 40, NULL, bytes));
+    if (s == LP_OK) {
+        lp_sha256_add(result, bytes, n_bytes);
+        const lp_tensor t = {.name = "t", .n_dims = 2, .dim = {40, 2, 1, 1}, .packing = p, .data = bytes, .n_bytes = n_bytes};
+        const lp_tensor last = CALL(lp_tensor_rows_of)(&t, 1, 1);
+        CALL(lp_tensor_decode)(&last, 0, 16, 8, y);
+        lp_sha256_add(result, y, 8 * sizeof *y);
+        ADD_VALUE(result, CALL(lp_tensor_find_nonfinite)(&t, 1));
+    }
+    free(bytes);
+    CALL(lp_packing_free)(p);
+    lp_format_free(f);
     return s;
 }
 
@@ -820,6 +953,7 @@ static lp_status pure(lp_sha256 *result)
         if (CALL(lp_method_by_name)(m->name) != m) return LP_CHECK;
         add_text(result, m->recipe);
     }
+    for (int i = 0; i < CALL(lp_stage_count)(); i++) add_text(result, CALL(lp_stage_at)(i).name);
     add_text(result, CALL(lp_rounding_mode_name)(LP_ROUND_ODD));
     add_text(result, CALL(lp_overflow_name)(LP_OVERFLOW_WRAP));
     add_text(result, CALL(lp_subnormals_name)(LP_SUBNORMALS_FLUSH));
@@ -864,6 +998,9 @@ const scenario scenarios[] = {
     {"begin a GGUF file through a link and abandon it", abandon_gguf, true, false},
     {"convert a folder to GGUF", folder_to_gguf, true, false},
     {"convert GGUF to a folder", gguf_to_folder, true, false},
+    {"convert GGUF files of other architectures to folders", other_ggufs_to_folders, true, false},
+    {"open folders of other architectures", other_folders_in_memory, true, false},
+    {"open them with a temporary file", other_folders_in_a_file, true, false},
     {"split a GGUF file and join it", split_and_join, true, false},
     {"edit keys in place", edit_in_place, true, false},
     {"edit keys by writing again", edit_again, true, false},
@@ -879,11 +1016,14 @@ const scenario scenarios[] = {
     {"read and write statistics", statistics, true, false},
     {"quantize to q4_0 with statistics", quantize_q4_0, true, false},
     {"quantize to iq4_nl", quantize_iq4_nl, true, false},
+    {"quantize to a format of our own", quantize_own, true, false},
     {"quantize to a mixture", quantize_mixture, true, false},
     {"quantize with GPTQ", quantize_gptq, true, true},
     {"solve a knapsack", knapsack, false, false},
     {"choose formats by measurement", allocate, true, true},
     {"round arrays", round_arrays, false, false},
+    {"emulate arithmetic", emulate, false, false},
+    {"encode a matrix in a format of our own", own_format, false, false},
     {"encode a row of every format", encode_rows, false, false},
     {"evaluate", evaluate, false, false},
     {"compare", compare, false, false},

@@ -97,11 +97,44 @@ static void random_block(const lp_packing *packing, uint8_t *p, draw how)
     } while (how != DRAW_SPECIAL && lp_packing_find_nonfinite(packing, p, packing->n_values) >= 0);
 }
 
+/* Codes that stand for a finite value. */
+static void random_codes(const lp_element *element, uint8_t *row, size_t n_bytes, int64_t n)
+{
+    memset(row, 0, n_bytes);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t code;
+        do code = (uint32_t)random_word() & ((1u << element->bits) - 1);
+        while (!isfinite(lp_element_value(element, code)));
+        for (int b = 0; b < element->bits; b++)
+            row[(i * element->bits + b) / 8] |= (uint8_t)((code >> b & 1) << (i * element->bits + b) % 8);
+    }
+}
+
+/* Planes of a format of our own: any bytes; unless it may be anything, finite ones. */
+static void random_planes(const lp_packing *packing, const lp_planes *planes, uint8_t *data, int64_t rows, int64_t cols, draw how)
+{
+    for (size_t i = 0; i < planes->n_bytes; i++) data[i] = (uint8_t)random_word();
+    for (int64_t r = 0; r < rows && how != DRAW_SPECIAL; r++) {
+        lp_row row = lp_planes_row(planes, data, r);
+        random_codes(&packing->format->element, data + (size_t)r * planes->row_bytes[0], planes->row_bytes[0], cols);
+        for (int trial = 0; lp_row_find_nonfinite(packing, &row, cols) >= 0; trial++) {
+            if (trial == 1000) abort();
+            for (int i = 1; i < planes->n; i++) { /* scales and offsets: below 2 in f16, small in bf16 and f32 */
+                size_t n = planes->row_bytes[i] ? planes->row_bytes[i] : planes->size[i];
+                for (size_t b = 0; b < n; b++) data[planes->offset[i] + planes->row_bytes[i] * (size_t)r + b] = (uint8_t)random_word() & 0xbf;
+            }
+        }
+    }
+}
+
 void make_weight(weight_box *box, const lp_packing *packing, int64_t rows, int64_t cols, draw how, bool with_tiles)
 {
-    size_t row_bytes = lp_packing_row_bytes(packing, cols), n = row_bytes * (size_t)rows;
+    lp_planes planes;
+    lp_packing_planes(packing, cols, rows, &planes);
+    size_t n = planes.n_bytes;
     uint8_t *data = guarded(n);
-    for (size_t i = 0; i < n; i += (size_t)packing->n_bytes) random_block(packing, data + i, how);
+    if (packing->format) random_planes(packing, &planes, data, rows, cols, how);
+    else for (size_t i = 0; i < n; i += (size_t)packing->n_bytes) random_block(packing, data + i, how);
     if (packing->is_float && how == DRAW_NORMAL)
         for (int64_t i = 0; i < rows * cols; i++) {
             float v = random_normal();
@@ -112,7 +145,7 @@ void make_weight(weight_box *box, const lp_packing *packing, int64_t rows, int64
     int64_t split = rows % 3 == 0 ? 3 : 1;
     box->tensor = (lp_tensor){.name = "w", .n_dims = 3, .dim = {cols, rows / split, split, 1}, .packing = packing, .data = data,
                              .n_bytes = n};
-    box->weight = (lp_weight){&box->tensor, rows, cols, lp_packing_unit_class(packing), 0, NULL};
+    box->weight = (lp_weight){&box->tensor, rows, cols, lp_packing_units(packing, cols), 0, NULL};
     if (!with_tiles) return;
     size_t tile_bytes = lp_weight_tile_bytes(packing, cols);
     int64_t tiles = (rows + LP_TILE_ROWS - 1) / LP_TILE_ROWS;

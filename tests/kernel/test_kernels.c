@@ -12,6 +12,7 @@
 #include "base/half.h"
 #include "kernel/harness.h"
 #include "kernel/layout.h"
+#include "tensor/row.h"
 
 /* What one test is about. */
 typedef struct test_subject {
@@ -77,18 +78,35 @@ static bool compare_linear(const lp_kernels *k, linear_call *call, const lp_weig
     return different == 0;
 }
 
+/* Of our own: every width, scale and offset that kernels have classes for, and some that have none; constants of rows and of
+ * the tensor; rows whose last block is short. */
+static const char *const own_formats[] = {
+    "b1:64:f16", "u1:32:f16+min", "i2:32:f16", "i3:32:f16", "i3:16:(i6:16:f16)", "i4:128:f16", "i4:16:f16", "i4:256:f16", "i4:row:f32", "i8:row:f32",
+    "i4:32:f32", "i8:32:f32", "i5:48:f16", "i6:64:f16", "i7:32:bf16", "i8:64:e8m0", "i4:32:(i6:8:f16)", "i4:16:(i6:16:f16)", "iq4nl:16:(i6:16:f16)",
+    "u4:128:f16+zero", "u4:32:(u6:8:f16)-min(u6:8:f16)", "u2:16:(u4:16:f16)-min(u4:16:f16)", "u2:32:(u6:8:f16)-min(u6:8:f16)", "u5:32:f16-min",
+    "e2m1:16:e4m3:f32", "e2m1:32:f16", "e2m3:32:e8m0", "e3m0:32:f16", "q1.6:32:e8m0", "t:256:f16", "u4:32:(dyn8:256:f32)+min(f32)",
+    "{-127,-108,-92,-78,-66,-56,-47,-39,-32,-26,-20,-15,-11,-7,-4,-1,1,4,7,11,15,20,26,32,39,47,56,66,78,92,108,127}:32:f16",
+    "{-5,-2,0,1,3}:32:f16", "{-0.75,-0.125,0.25,2}:16:f16",
+};
+enum { N_OWN = sizeof own_formats / sizeof *own_formats };
+static const lp_packing *own[N_OWN];
+
+static int granularity(const lp_packing *packing) { return packing->format ? 32 : packing->n_values; }
+
 static bool integer_layers_give_the_reference_bits(const test_subject *subject)
 {
     const lp_packing *packing = subject->packing;
     static const int64_t blocks[] = {1, 2, 3, 5, 11, 34};
+    const int step = granularity(packing);
     int turn = 0;
     seed_random(7 + packing->gguf_id);
     for (int64_t r = 0; r < LENGTH(row_counts); r++)
         for (int64_t t = 0; t < LENGTH(token_counts); t++, turn++) {
-            int64_t cols = blocks[turn % LENGTH(blocks)] * packing->n_values;
-            if (cols > 1280) cols = 5 * packing->n_values;
+            if (packing->format && (r + t) % 3) continue; /* they share their kernels: a third of the shapes, others for each */
+            int64_t cols = blocks[turn % LENGTH(blocks)] * step;
+            if (cols > 1280) cols = 5 * step;
             if (row_counts[r] == 17 && token_counts[t] > 9) /* several panels of columns, the last one odd */
-                cols = (2 * LP_PANEL_COLS / packing->n_values + 3) * packing->n_values;
+                cols = (2 * LP_PANEL_COLS / step + 3) * step;
             draw how = (draw)(turn % DRAW_COUNT);
             weight_box box;
             make_weight(&box, packing, row_counts[r], cols, how, true);
@@ -104,8 +122,7 @@ static bool reference_layers_follow_the_units_of_the_source(const test_subject *
 {
     const lp_packing *packing = subject->packing;
     const lp_unit_class *c = lp_packing_unit_class(packing);
-    int64_t rows = 35, cols = 3 * packing->n_values, n = 2;
-    size_t row_bytes = lp_packing_row_bytes(packing, cols);
+    int64_t rows = 35, cols = packing->format ? 9 * 32 : 3 * packing->n_values, n = 2;
     seed_random(3);
     for (int how = DRAW_NORMAL; how < DRAW_COUNT; how++) {
         weight_box box;
@@ -116,11 +133,14 @@ static bool reference_layers_follow_the_units_of_the_source(const test_subject *
         for (int64_t m = 0; m < n; m++)
             for (int64_t r = 0; r < rows; r++) {
                 lp_act_row x = lp_act_row_at(act, cols, m);
-                float sum = 0, offset = 0;
-                for (int64_t b = 0; b < cols / c->block; b++) {
+                float sum = 0, offset = 0, row_scale = 1;
+                for (int64_t b = 0; b * c->block < cols; b++) {
                     lp_split s;
-                    lp_packing_split(packing, box.tensor.data + (size_t)r * row_bytes + (size_t)(b * packing->n_bytes), &s);
-                    for (int64_t u = 0; u < c->block / c->unit; u++) {
+                    lp_row row = lp_tensor_row(&box.tensor, r);
+                    int64_t n_block = cols - b * c->block < c->block ? cols - b * c->block : c->block;
+                    lp_row_split(packing, &row, cols, b * c->block, &s);
+                    if (c->row_scale) row_scale = s.row_scale;
+                    for (int64_t u = 0; u < n_block / c->unit; u++) {
                         int64_t k = b * c->block + u * c->unit, dot = 0;
                         for (int64_t i = 0; i < c->unit; i++) {
                             int code = s.code[u * c->unit + i];
@@ -132,11 +152,13 @@ static bool reference_layers_follow_the_units_of_the_source(const test_subject *
                                   : c->scale == LP_SCALE_BLOCK ? lp_f16_to_f32(s.scale16[0])
                                                                : lp_f16_to_f32(s.scale16[0]) * (float)s.sub[u];
                         sum = fmaf((float)dot, w * x.scale[k / 32], sum);
-                        float o = c->offset == LP_OFFSET_KIND_F16 ? lp_f16_to_f32(s.offset16[u])
-                                                                  : -(lp_f16_to_f32(s.offset16[0]) * (float)s.sub_offset[u]);
+                        float o = c->offset == LP_OFFSET_KIND_F16   ? lp_f16_to_f32(s.offset16[u])
+                                  : c->offset == LP_OFFSET_KIND_F32 ? s.offset32[u]
+                                                                    : -(lp_f16_to_f32(s.offset16[0]) * (float)s.sub_offset[u]);
                         offset = fmaf(o, c->unit == 16 ? x.h16[k / 16] : x.h32[k / 32], offset);
                     }
                 }
+                if (c->row_scale) sum = sum * row_scale;
                 expected[m * rows + r] = c->offset == LP_OFFSET_KIND_NONE ? sum : sum + offset;
             }
         EXPECT(count_different(expected, y, rows * n) == 0);
@@ -155,7 +177,7 @@ static bool float_layers_give_the_reference_bits(const test_subject *subject)
         for (int64_t t = 0; t < LENGTH(token_counts); t++, turn++) {
             int64_t cols = counts[turn % LENGTH(counts)], n = token_counts[t];
             draw how = (draw)(turn % DRAW_COUNT);
-            if (!packing->is_float) cols = 32 * 256 / packing->n_values * packing->n_values / 32 * (turn % 5 ? 1 : 5);
+            if (!packing->is_float && !packing->format) cols = 32 * 256 / packing->n_values * packing->n_values / 32 * (turn % 5 ? 1 : 5);
             if (!packing->is_float && (turn % 4 || n > 9)) continue; /* decoding is slow; the loops are those of f32 */
             weight_box box;
             make_weight(&box, packing, row_counts[r], cols, how, packing->is_float && turn % 7 != 0);
@@ -444,7 +466,7 @@ static bool a_read_past_the_end_and_a_write_before_the_start_are_caught(const te
 
 /* ---- the list --------------------------------------------------------------------------------------------------------------- */
 
-enum { MAX_TESTS = 256 };
+enum { MAX_TESTS = 1024 };
 static struct test {
     char name[128];
     bool (*function)(const test_subject *subject);
@@ -461,8 +483,36 @@ static void list(const char *name, bool (*function)(const test_subject *subject)
     t->subject = (test_subject){isa, packing};
 }
 
+/* Formats of our own that only the float path computes. */
+static const char *const decoded_formats[] = {"nf4:64:f16", "p8.1:32:f16", "e4m3:128:f32", "af4:5:bf16", "i8:row:f32+min"};
+enum { N_DECODED = sizeof decoded_formats / sizeof *decoded_formats };
+
+static const lp_packing *make_own(const char *text)
+{
+    lp_format *format;
+    const lp_packing *packing;
+    if (lp_format_parse(text, &format) != LP_OK || lp_packing_create(format, &packing) != LP_OK) {
+        printf("# %s: %s\n", text, lp_error());
+        abort();
+    }
+    lp_format_free(format);
+    return packing; /* lives as long as the program */
+}
+
+static void list_own(lp_isa isa)
+{
+    for (int i = 0; i < N_OWN; i++) {
+        if (!own[i]) own[i] = make_own(own_formats[i]);
+        if (isa == LP_ISA_REF) list("layers follow the units of the source", reference_layers_follow_the_units_of_the_source, isa, own[i]);
+        else list("integer layers give the reference bits", integer_layers_give_the_reference_bits, isa, own[i]);
+    }
+    for (int i = 0; i < N_DECODED && isa != LP_ISA_REF; i++)
+        list("float layers give the reference bits", float_layers_give_the_reference_bits, isa, make_own(decoded_formats[i]));
+}
+
 static void list_isa(lp_isa isa)
 {
+    list_own(isa);
     for (int i = 0; i < lp_packing_count(); i++) {
         const lp_packing *packing = lp_packing_at(i);
         bool has_units = lp_packing_unit_class(packing) != NULL;

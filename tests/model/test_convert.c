@@ -299,6 +299,20 @@ static void known_pre_tokenizers_come_back_under_their_names(void **state)
     }
 }
 
+static void flags_of_special_tokens_come_back(void **state)
+{
+    (void)state;
+    make_folder("flag");
+    replace(in_folder("flag", "tokenizer.json"), "\"added_tokens\": [\n  ]",
+            "\"added_tokens\": [{\"id\": 1, \"content\": \"b\", \"lstrip\": true, \"rstrip\": false, \"single_word\": true, \"normalized\": false, \"special\": true}]");
+    convert(test_path("flag"), test_path("flag.gguf"));
+    convert(test_path("flag.gguf"), test_path("back"));
+    size_t n;
+    char *text = read_whole(in_folder("back", "tokenizer.json"), &n);
+    assert_non_null(strstr(text, "\"content\": \"b\", \"single_word\": true, \"lstrip\": true, \"rstrip\": false"));
+    free(text);
+}
+
 /* ---- shards ------------------------------------------------------------------------------------------------------ */
 
 static void a_split_that_fails_leaves_no_part_behind(void **state)
@@ -400,6 +414,7 @@ int main(void)
         cmocka_unit_test(rows_of_q_and_k_move_as_the_card_says),
         cmocka_unit_test(llama3_scaling_becomes_the_cards_factors),
         cmocka_unit_test(what_a_folder_cannot_hold_is_refused_by_name),
+        cmocka_unit_test(flags_of_special_tokens_come_back),
         cmocka_unit_test(known_pre_tokenizers_come_back_under_their_names),
         cmocka_unit_test(a_split_that_fails_leaves_no_part_behind),
         cmocka_unit_test(split_files_are_joined_to_the_same_model),

@@ -33,7 +33,7 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--library", default=os.path.join(here, "../../build/liblowp.so"))
-    p.add_argument("--megabytes", type=float, default=10)
+    p.add_argument("--megabytes", type=float, default=2)
     p.add_argument("files", nargs="*")
     o = p.parse_args()
     files = o.files or [os.path.join(here, "../../models", name) for name in ("test.txt", "calibration.txt")]

@@ -155,6 +155,30 @@ static void every_architecture_is_walked_and_scaled(void **state)
     }
 }
 
+static void activations_that_are_not_finite_are_named_and_leave_no_file(void **state)
+{
+    (void)state;
+    char path[80];
+    lp_gguf *gguf;
+    snprintf(path, sizeof path, "%s.bad", source_path);
+    ok(lp_model_write_random("tiny", 3, path, true, NULL));
+    ok(lp_container_open(path, &gguf));
+    long offset = (long)lp_gguf_find_tensor(gguf, "blk.0.attn_v.weight")->offset;
+    lp_gguf_close(gguf);
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, offset, SEEK_SET), 0);
+    assert_int_equal(fwrite((uint8_t[]){0, 0x7e}, 1, 2, f), 2); /* NaN */
+    fclose(f);
+    unlink(out_path);
+    assert_int_equal(quantize(path, "gptq(prefix=float)", "q4_0"), LP_INPUT); /* the weight itself is met first */
+    assert_non_null(strstr(lp_error(), "blk.0.attn_v.weight: row 0, column 0: the value is not finite"));
+    assert_int_equal(quantize(path, "smooth", "q4_0"), LP_CHECK);
+    assert_non_null(strstr(lp_error(), "blk.0.ffn_gate.weight: an activation of channel 0 is not finite"));
+    assert_int_equal(access(out_path, F_OK), -1);
+    unlink(path);
+}
+
 static void recipes_print_as_what_they_parse_to(void **state)
 {
     (void)state;
@@ -185,7 +209,8 @@ static void recipes_that_make_no_sense_are_refused_with_advice(void **state)
                  {"gptq(order=down)", "not one of natural, act"}, {"gptq+gptq", "gptq cannot stand here"},
                  {"descend", "needs codes to begin with"},        {"gptq(damp", "does not end with ')'"},
                  {"gptq(reach=1.5)", "is no whole number"},       {"+", "names no stage"},
-                 {"smooth(alpha=2)", "is no number from 0 to 1"}, {"gptq(damp)", "is not NAME=VALUE"}};
+                 {"smooth(alpha=2)", "is no number from 0 to 1"}, {"gptq(damp)", "is not NAME=VALUE"},
+                 {"gptq(prefix=layer,align=1)", "align needs prefix=group"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         lp_recipe r;
         assert_int_equal(lp_recipe_parse(cases[i].text, &r), LP_USAGE);
@@ -201,6 +226,7 @@ int main(void)
         cmocka_unit_test(other_scales_move_the_logits_by_rounding_alone),
         cmocka_unit_test(awq_composes_with_error_feedback),
         cmocka_unit_test(every_architecture_is_walked_and_scaled),
+        cmocka_unit_test(activations_that_are_not_finite_are_named_and_leave_no_file),
         cmocka_unit_test(recipes_print_as_what_they_parse_to),
         cmocka_unit_test(recipes_that_make_no_sense_are_refused_with_advice),
     };

@@ -128,7 +128,8 @@ void llama_write(const char *path, const llama_shape *shape, const lp_packing *p
     ok(lp_gguf_writer_begin_data(w));
     for (int64_t i = 0; i < n; i++) {
         int64_t rows = t[i].rows ? t[i].rows : 1, n_values = rows * t[i].width;
-        size_t n_bytes = (size_t)rows * lp_packing_row_bytes(t[i].packing, t[i].width);
+        uint64_t n_bytes;
+        if (!lp_packing_tensor_bytes(t[i].packing, t[i].width, rows, &n_bytes)) fail_msg("%s", t[i].name);
         float *x = malloc((size_t)n_values * sizeof *x);
         void *bytes = malloc(n_bytes);
         for (int64_t k = 0; k < n_values; k++) x[k] = value(context, t[i].name, k);

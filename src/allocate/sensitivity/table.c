@@ -1,13 +1,13 @@
 /* The table of sensitivities: in memory, and as a JSON file with its provenance. */
 #include "allocate/sensitivity/table.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/map.h"
 #include "base/output.h"
 #include "file/json.h"
 
@@ -251,42 +251,18 @@ static lp_status read_document(const lp_json *root, const char *path, lp_sensiti
     return read_classes(t, tensors, path);
 }
 
-static lp_status read_whole(const char *path, char **text, size_t *n)
-{
-    enum { MOST = 256 << 20 };
-    FILE *f = fopen(path, "re");
-    if (!f) return lp_fail(LP_INPUT, "%s: %s", path, strerror(errno));
-    size_t room = 1 << 16;
-    lp_status status = LP_OK;
-    *n = 0;
-    *text = malloc(room);
-    while (*text && status == LP_OK) {
-        size_t got = fread(*text + *n, 1, room - *n, f);
-        *n += got;
-        if (*n < room) break;
-        if (room >= MOST) status = lp_fail(LP_INPUT, "%s: larger than any table of sensitivities (%d bytes)", path, MOST);
-        char *more = realloc(*text, room *= 2);
-        if (!more) free(*text);
-        *text = more;
-    }
-    if (!*text) status = lp_fail_memory(room, path);
-    else if (status == LP_OK && ferror(f)) status = lp_fail(LP_INPUT, "%s: it cannot be read", path);
-    fclose(f);
-    return status;
-}
-
 lp_status lp_sensitivity_read(const char *path, lp_sensitivity **out)
 {
     static const lp_json_limits limits = {.n_bytes = 256 << 20, .n_nodes = 8 << 20, .depth = 8};
     lp_json_document document = {0};
-    char *text = NULL;
-    size_t n = 0;
+    lp_map map;
     *out = NULL;
-    lp_status status = read_whole(path, &text, &n);
-    if (status == LP_OK) status = lp_json_parse(path, text, n, &limits, &document);
+    LP_TRY(lp_map_open(path, &map));
+    lp_status status = lp_json_parse(path, (const char *)map.data, map.n_bytes, &limits, &document);
     if (status == LP_OK) status = read_document(document.node, path, out);
+    if (lp_map_failed(&map)) status = lp_fail(LP_INPUT, "%s: the file became shorter while it was read", path);
     lp_json_free(&document);
-    free(text);
+    lp_map_close(&map);
     if (status != LP_OK) {
         lp_sensitivity_free(*out);
         *out = NULL;

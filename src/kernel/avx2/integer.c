@@ -11,11 +11,12 @@
 /* The name tells the unit and how many pairs of products fit into 16 bits; s: signed codes. */
 #define KINDS(KIND) \
     KIND(u32_8, 4, false, 32) KIND(u32_4, 5, false, 32) KIND(u32_s, 8, false, 32) \
-    KIND(u16_4, 4, false, 16) KIND(u16_2, 6, false, 16) KIND(u16_s, 8, false, 16)
+    KIND(u16_4, 4, false, 16) KIND(u16_2, 6, false, 16) KIND(u16_s, 8, false, 16) \
+    KIND(u32_2, 6, false, 32)
 static int kind_of(const lp_unit_class *c)
 {
     bool is_signed = c->table || c->code_bits == 8;
-    if (c->unit == 32) return is_signed ? 2 : c->code_bits > 4;
+    if (c->unit == 32) return is_signed ? 2 : c->code_bits > 5 ? 6 : c->code_bits > 4;
     return is_signed ? 5 : c->code_bits > 5 ? 4 : 3;
 }
 

@@ -35,7 +35,7 @@ static void put_post(lp_string bos, int64_t id, lp_json_text *out)
     lp_json_puts(out, "]}}},\n");
 }
 
-static void put_added(const lp_string *text, const int32_t *type, int64_t n, lp_json_text *out)
+static void put_added(const lp_string *text, const int32_t *type, const uint8_t *flags, int64_t n, lp_json_text *out)
 {
     bool first = true;
     lp_json_puts(out, "  \"added_tokens\": [");
@@ -43,8 +43,9 @@ static void put_added(const lp_string *text, const int32_t *type, int64_t n, lp_
         if (type[id] != LP_TOKEN_CONTROL && type[id] != LP_TOKEN_USER_DEFINED && type[id] != LP_TOKEN_UNKNOWN) continue;
         lp_json_printf(out, "%s\n    {\"id\": %lld, \"content\": ", first ? "" : ",", (long long)id);
         lp_json_quote(out, text[id].data, text[id].n);
-        lp_json_printf(out, ", \"single_word\": false, \"lstrip\": false, \"rstrip\": false, \"normalized\": false, \"special\": %s}",
-                       type[id] == LP_TOKEN_USER_DEFINED ? "false" : "true");
+        lp_json_printf(out, ", \"single_word\": %s, \"lstrip\": %s, \"rstrip\": %s, \"normalized\": false, \"special\": %s}",
+                       flags[id] & LP_TOKEN_SINGLE_WORD ? "true" : "false", flags[id] & LP_TOKEN_LSTRIP ? "true" : "false",
+                       flags[id] & LP_TOKEN_RSTRIP ? "true" : "false", type[id] == LP_TOKEN_USER_DEFINED ? "false" : "true");
         first = false;
     }
     lp_json_puts(out, "\n  ],\n");
@@ -90,7 +91,7 @@ static void put_named(const lp_gguf *gguf, const lp_string *text, int64_t n, lp_
 }
 
 /* Checked by lp_tokenizer_create before: arrays of the right types, a type per token. */
-static lp_status write_all(const lp_gguf *gguf, lp_string *text, int32_t *type, lp_string *merges, lp_json_text *out, lp_json_text *config)
+static lp_status write_all(const lp_gguf *gguf, lp_string *text, int32_t *type, uint8_t *flags, lp_string *merges, lp_json_text *out, lp_json_text *config)
 {
     const lp_gguf_key *tokens = lp_gguf_find(gguf, "tokenizer.ggml.tokens"), *merge_key = lp_gguf_find(gguf, "tokenizer.ggml.merges");
     const lp_gguf_key *types = lp_gguf_find(gguf, "tokenizer.ggml.token_type");
@@ -103,6 +104,14 @@ static lp_status write_all(const lp_gguf *gguf, lp_string *text, int32_t *type, 
         int64_t value = LP_TOKEN_NORMAL;
         if (types) LP_TRY(lp_gguf_array_i64(types, (uint64_t)i, &value));
         type[i] = (int32_t)value;
+    }
+    for (int k = 0; k < LP_TOKEN_FLAG_KEYS; k++) {
+        const lp_gguf_key *ids = lp_gguf_find(gguf, lp_token_flag_keys[k].key);
+        for (uint64_t i = 0; ids && i < ids->n_elements; i++) {
+            int64_t id = 0;
+            LP_TRY(lp_gguf_array_i64(ids, i, &id));
+            flags[id] |= (uint8_t)lp_token_flag_keys[k].flag;
+        }
     }
     LP_TRY(lp_gguf_get_string(gguf, "tokenizer.ggml.pre", false, &pre));
     LP_TRY(lp_gguf_get_string(gguf, "tokenizer.chat_template", false, &chat));
@@ -118,7 +127,7 @@ static lp_status write_all(const lp_gguf *gguf, lp_string *text, int32_t *type, 
 
     n = without_padding(text, type, n);
     lp_json_puts(out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
-    put_added(text, type, n, out);
+    put_added(text, type, flags, n, out);
     lp_json_puts(out, split->nfc ? "  \"normalizer\": {\"type\": \"NFC\"},\n" : "  \"normalizer\": null,\n");
     put_pre(split, out);
     if (add_bos && bos >= 0 && bos < n) put_post(text[bos], bos, out);
@@ -158,8 +167,9 @@ lp_status lp_hf_write_tokenizer(const lp_gguf *gguf, lp_json_text *tokenizer, lp
     size_t n = (size_t)lp_gguf_find(gguf, "tokenizer.ggml.tokens")->n_elements;
     lp_string *text = lp_arena_alloc_array(&arena, n, sizeof *text);
     int32_t *type = lp_arena_alloc_array(&arena, n, sizeof *type);
+    uint8_t *flags = lp_arena_alloc(&arena, n);
     lp_string *merges = lp_arena_alloc_array(&arena, (size_t)lp_gguf_find(gguf, "tokenizer.ggml.merges")->n_elements, sizeof *merges);
-    lp_status status = text && type && merges ? write_all(gguf, text, type, merges, tokenizer, tokenizer_config) : LP_RESOURCE;
+    lp_status status = text && type && flags && merges ? write_all(gguf, text, type, flags, merges, tokenizer, tokenizer_config) : LP_RESOURCE;
     lp_arena_free(&arena);
     return status;
 }
