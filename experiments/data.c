@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <lowp/tensor.h>
+
 #include "study.h"
 
 uint64_t study_random(uint64_t *state)
@@ -195,4 +197,22 @@ double study_best_decibel(const lp_element *element, double q, const float *x, i
     }
     free(y);
     return best;
+}
+
+void study_packed(const char *text, lp_search search, const float *x, int64_t n_rows, int64_t k, float *y)
+{
+    lp_format *format;
+    const lp_packing *packing;
+    uint64_t n_bytes = 0;
+    check(lp_format_parse(text, &format));
+    check(lp_packing_create(format, &packing));
+    lp_packing_tensor_bytes(packing, k, n_rows, &n_bytes);
+    void *bytes = study_allocate((int64_t)n_bytes, 1);
+    check(lp_encode_rows(packing, search, x, n_rows, k, NULL, bytes));
+    lp_tensor tensor = {.packing = packing, .n_dims = 2, .dim = {k, n_rows, 1, 1}, .data = bytes};
+    for (int64_t r = 0; r < n_rows; r++)
+        lp_tensor_decode_row(&tensor, r, y + r * k);
+    free(bytes);
+    lp_packing_free(packing);
+    lp_format_free(format);
 }

@@ -1,41 +1,19 @@
 /* NF4 and its rivals in absmax blocks of 64, with scales rounded a second time or searched. Card: formats/nf4. */
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-
-#include <lowp/quantize.h>
-#include <lowp/tensor.h>
 
 #include "study.h"
 
 enum { N = 1600000, BLOCK = 64 };
 
-/* What a packing makes of rows of 64 blocks by plain rounding. */
+/* Rows of 256 blocks in a format that files can hold. */
 static double packed(const char *text, lp_search search, const float *x)
 {
-    lp_format *format;
-    const lp_packing *packing;
-    if (lp_format_parse(text, &format) != LP_OK || lp_packing_create(format, &packing) != LP_OK) {
-        fprintf(stderr, "%s\n", lp_error());
-        exit(2);
-    }
     int64_t k = 64 * 256, n_rows = N / k;
-    uint64_t n_bytes = 0;
-    lp_packing_tensor_bytes(packing, k, n_rows, &n_bytes);
-    void *bytes = study_allocate((int64_t)n_bytes, 1);
     float *y = study_allocate(n_rows * k, sizeof *y);
-    if (lp_encode_rows(packing, search, x, n_rows, k, NULL, bytes) != LP_OK) {
-        fprintf(stderr, "%s\n", lp_error());
-        exit(2);
-    }
-    lp_tensor tensor = {.packing = packing, .n_dims = 2, .dim = {k, n_rows, 1, 1}, .data = bytes};
-    for (int64_t r = 0; r < n_rows; r++)
-        lp_tensor_decode_row(&tensor, r, y + r * k);
+    study_packed(text, search, x, n_rows, k, y);
     double decibel = study_decibel(x, y, n_rows * k);
-    free(bytes);
     free(y);
-    lp_packing_free(packing);
-    lp_format_free(format);
     return decibel;
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <lowp/format.h>
+#include <lowp/quantize.h>
 #include <lowp/round.h>
 
 /* ---- results ----------------------------------------------------------------------------------------------------- */
@@ -90,6 +91,9 @@ void study_quantize(const lp_element *element, study_scale scale, double q, cons
 
 /* y = s * round(x / s), saturating symmetrically, ties as the element has them. */
 void study_round_scaled(const lp_element *element, const float *x, int64_t n, double s, float *y);
+
+/* y = what a file in this format holds of n_rows rows of k values. */
+void study_packed(const char *text, lp_search search, const float *x, int64_t n_rows, int64_t k, float *y);
 
 /* 10 log10 (sum x^2 / sum (x - y)^2), infinite where nothing was lost. */
 double study_decibel(const float *x, const float *y, int64_t n);
