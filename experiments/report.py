@@ -12,11 +12,13 @@ comparison. *paper* is what the source says, *simpler* the same data by somethin
 """
 
 
-def number(value):
-    return "-" if value is None else f"{value:.6g}"
+def number(value, word=False):
+    return "-" if value is None else f"{int(value):08x}" if word else f"{value:.7g}"
 
 
 def beside(row):
+    if row["word"]:
+        return number(row["card"], True)
     if row["card"] is not None:
         return f"{number(row['card'])} ± {number(row['tolerance'])}"
     if row["relation"]:
@@ -43,7 +45,7 @@ def table(study):
             heading = row["heading"]
             out += ["", f"| {heading} | ours | card | within | paper | simpler |", "|---|---:|---:|---|---|---|"]
         rival = f"{row['rival']}: {number(row['rival_value'])}" if row["rival"] else ""
-        cells = [row["what"], number(row["ours"]), beside(row), verdict(row, notes), row["paper"] or "", rival]
+        cells = [row["what"], number(row["ours"], row["word"]), beside(row), verdict(row, notes), row["paper"] or "", rival]
         out.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     if notes:
         out.append("")

@@ -14,7 +14,7 @@ typedef struct row {
     char *heading, *what, *paper, *rival_name, *reason; /* NULL where a row has none */
     double ours, expected, tolerance, rival;            /* of a claim expected is what ours is compared with */
     char relation;
-    bool holds;
+    bool holds, is_word; /* is_word: printed in hexadecimal */
 } row;
 
 struct study {
@@ -112,6 +112,17 @@ void study_sampled(study *s, const double *ours, int n, double expected, double 
     }
 }
 
+void study_word(study *s, uint32_t ours, uint32_t expected, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    row *r = add_row(s, ROW_FIGURE, ours, format, arguments);
+    va_end(arguments);
+    r->expected = expected;
+    r->holds = ours == expected;
+    r->is_word = true;
+}
+
 void study_claim(study *s, double ours, char relation, double rival, const char *format, ...)
 {
     va_list arguments;
@@ -165,10 +176,12 @@ static const char *verdict(const row *r)
 
 static void print_beside(const row *r, char *out, size_t n)
 {
-    if (r->kind == ROW_FIGURE)
-        snprintf(out, n, "%.6g +- %.3g", r->expected, r->tolerance);
+    if (r->is_word)
+        snprintf(out, n, "%08x", (unsigned)r->expected);
+    else if (r->kind == ROW_FIGURE)
+        snprintf(out, n, "%.7g +- %.3g", r->expected, r->tolerance);
     else if (r->kind == ROW_CLAIM)
-        snprintf(out, n, "%c %.6g", r->relation, r->expected);
+        snprintf(out, n, "%c %.7g", r->relation, r->expected);
     else
         snprintf(out, n, "-");
 }
@@ -184,7 +197,12 @@ static void print_table(const study *s)
         heading = r->heading;
         char beside[64];
         print_beside(r, beside, sizeof beside);
-        printf("  %-52s %12.6g  %-24s %s", r->what, r->ours, beside, verdict(r));
+        char ours[32];
+        if (r->is_word)
+            snprintf(ours, sizeof ours, "%08x", (unsigned)r->ours);
+        else
+            snprintf(ours, sizeof ours, "%.7g", r->ours);
+        printf("  %-52s %12s  %-24s %s", r->what, ours, beside, verdict(r));
         if (r->paper)
             printf("  paper: %s", r->paper);
         if (r->rival_name)
@@ -232,7 +250,7 @@ static void write_string(FILE *f, const char *key, const char *text, bool last)
 static void write_number(FILE *f, const char *key, double value, bool known)
 {
     if (known && isfinite(value))
-        fprintf(f, "\"%s\": %.9g, ", key, value);
+        fprintf(f, "\"%s\": %.10g, ", key, value);
     else
         fprintf(f, "\"%s\": null, ", key);
 }
@@ -259,6 +277,7 @@ static bool write_json(const study *s)
         char relation[2] = {r->relation, 0};
         write_string(f, "relation", r->kind == ROW_CLAIM ? relation : NULL, false);
         write_number(f, "compared", r->expected, r->kind == ROW_CLAIM);
+        fprintf(f, "\"word\": %s, ", r->is_word ? "true" : "false");
         fprintf(f, "\"holds\": %s, ", r->kind == ROW_MEASURED ? "null" : r->holds ? "true" : "false");
         write_string(f, "paper", r->paper, false);
         write_string(f, "rival", r->rival_name, false);

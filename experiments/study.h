@@ -28,6 +28,9 @@ void study_figure(study *s, double ours, double expected, double tolerance, cons
 void study_sampled(study *s, const double *ours, int n, double expected, double tolerance, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
+/* A CRC-32 or other word of bits, which must be equal. */
+void study_word(study *s, uint32_t ours, uint32_t expected, const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* A statement that must hold: ours relation rival; relation is '<' or '>' or '='. */
 void study_claim(study *s, double ours, char relation, double rival, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
