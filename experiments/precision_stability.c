@@ -128,7 +128,7 @@ static void show_sharpness(study *s)
 
 /* ---- training ---------------------------------------------------------------------------------------------------- */
 
-enum { INPUTS = 8, HIDDEN = 16, CLASSES = 4, BATCH = 32, STEPS = 200, SEEDS = 24 };
+enum { INPUTS = 8, HIDDEN = 16, CLASSES = 4, BATCH = 32, STEPS = 200, SEEDS = 12 };
 
 typedef struct network {
     float w1[HIDDEN][INPUTS], w2[CLASSES][HIDDEN];
@@ -254,12 +254,18 @@ static void show_training(study *s)
     study_heading(s, "a small classifier, all operands of products cut");
     study_claim(s, mask, '<', plain, "learning rate that diverges: E8M2 masked before bfloat16");
     study_paper(s, "fewer mantissa bits narrow the usable rates");
+    study_reason(s, "not so here: in plain gradient descent of a small network masking shrinks gradients, which acts like a smaller rate; the "
+                    "paper trains transformers with Adam, which undoes the shrinking");
     study_measured(s, diverging("e8m2", LP_ROUND_NEAREST_EVEN), "learning rate that diverges: E8M2 to nearest");
     study_measured(s, diverging("e8m2", LP_ROUND_STOCHASTIC), "learning rate that diverges: E8M2 stochastic");
-    double cut = distance("e8m2", LP_ROUND_TOWARD_ZERO, 0.5), nearest = distance("e8m2", LP_ROUND_NEAREST_EVEN, 0.5),
-           stochastic = distance("e8m2", LP_ROUND_STOCHASTIC, 0.5);
-    study_claim(s, fabs(nearest), '<', fabs(cut), "loss beyond bfloat16's at rate 0.5: E8M2 to nearest, less than masked");
-    study_claim(s, fabs(stochastic), '<', fabs(cut), "loss beyond bfloat16's at rate 0.5: E8M2 stochastic, less than masked");
+    for (int m = 2; m <= 3; m++) {
+        const char *element = m == 2 ? "e8m2" : "e8m3";
+        double cut = distance(element, LP_ROUND_TOWARD_ZERO, 0.05);
+        study_claim(s, fabs(distance(element, LP_ROUND_NEAREST_EVEN, 0.05)), '<', cut, "loss beyond bfloat16's at rate 0.05: E8M%d to nearest, masked", m);
+        study_claim(s, fabs(distance(element, LP_ROUND_STOCHASTIC, 0.05)), '<', cut, "loss beyond bfloat16's at rate 0.05: E8M%d stochastic, masked", m);
+    }
+    study_measured(s, distance("e8m2", LP_ROUND_TOWARD_ZERO, 0.8), "loss beyond bfloat16's at rate 0.8: E8M2 masked");
+    study_rival(s, distance("e8m2", LP_ROUND_NEAREST_EVEN, 0.8), "to nearest");
 }
 
 int main(int argc, char **argv)
@@ -269,6 +275,8 @@ int main(int argc, char **argv)
     show_masks(s);
     show_sharpness(s);
     show_training(s);
-    study_finding(s, "Masking shrinks every operand, by 8 % at two bits, where rounding to nearest does not.");
+    study_finding(s, "Masking shrinks every operand, by 8 % at two bits, where rounding to nearest does not. In a small network that "
+                     "acts as a smaller learning rate: slower at small rates, where rounding stays close to bfloat16, and not less stable at "
+                     "large ones. The closed form of the sharpness is exact.");
     return study_end(s);
 }

@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """Writes docs/results.md from the studies' JSON: report.py OUT.md FILE.json..."""
 import json
+import os
+import shutil
 import sys
 
 HEAD = """# Results of the studies
@@ -60,6 +62,10 @@ def main():
     for name in files:
         with open(name) as f:
             studies.append(json.load(f))
+        picture = os.path.splitext(name)[0] + ".svg"
+        if os.path.exists(picture):
+            shutil.copy(picture, os.path.dirname(target))
+            studies[-1]["picture"] = os.path.basename(picture)
     lines = ["| study | rows with a figure or a statement | within | out, with a reason | out | finding |", "|---|---:|---:|---:|---:|---|"]
     for study in studies:
         judged = [row for row in study["rows"] if row["holds"] is not None]
@@ -69,6 +75,8 @@ def main():
                      f"{len(out) - len(explained)} | {study['finding']} |")
     for study in studies:
         lines += ["", f"## {study['name']}", "", f"{study['title']}. Source: {study['source']}."]
+        if "picture" in study:
+            lines += ["", f"![{study['title']}]({study['picture']})"]
         lines += table(study)
     with open(target, "w") as f:
         f.write(HEAD + "\n".join(lines) + "\n")

@@ -167,6 +167,18 @@ void study_finding(study *s, const char *text)
     s->finding = text;
 }
 
+const char *study_beside(const study *s, const char *ending)
+{
+    if (!s->path)
+        return NULL;
+    size_t n = strlen(s->path);
+    char *path = study_allocate((int64_t)(n + strlen(ending)) + 1, 1);
+    strcpy(path, s->path);
+    char *dot = strrchr(path, '.');
+    strcpy(dot ? dot : path + n, ending);
+    return path;
+}
+
 /* ---- output ------------------------------------------------------------------------------------------------------ */
 
 static const char *verdict(const row *r)

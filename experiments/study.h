@@ -47,6 +47,9 @@ void study_reason(study *s, const char *text);
 /* What the study shows, in a sentence or two. */
 void study_finding(study *s, const char *text);
 
+/* The path of a file beside the JSON with another ending, NULL if no JSON is written. */
+const char *study_beside(const study *s, const char *ending);
+
 /* Prints and writes; the exit status: 0, or 1 if a row without a reason is out. */
 int study_end(study *s);
 
