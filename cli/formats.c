@@ -99,6 +99,10 @@ static void describe_element(const lp_element *e, char *out, size_t n)
     case LP_ELEMENT_POWER:
         snprintf(out, n, "power of two with a sign, %d bits%s", e->bits, e->n_levels < 1 << e->bits ? ", and zero" : ", no zero");
         break;
+    case LP_ELEMENT_EXPONENT:
+        snprintf(out, n, "integer q of %d bits as sign(q) (|q|/%d)^(1/%.3g)", e->bits, (1 << (e->bits - 1)) - 1,
+                 (double)e->fraction / 1000);
+        break;
     case LP_ELEMENT_COMPLEX: snprintf(out, n, "one of 1 i -1 -i by quarter turns"); break;
     case LP_ELEMENT_TABLE:
         snprintf(out, n, "%d-bit index into a table of %d values%s%s", e->bits, e->n_levels, e->table_name ? ", " : "",
@@ -253,8 +257,24 @@ static const char *layout_note(const lp_packing *p)
                              : "-1 0 1 2 times a scale: known by its bytes, no text describes it";
 }
 
-static void print_storage(FILE *out, const lp_packing *p)
+/* Whether planes of our own hold it. */
+static bool has_planes(const lp_format *f)
 {
+    const lp_packing *own;
+    if (lp_packing_create(f, &own)) return false;
+    lp_packing_free(own);
+    return true;
+}
+
+static void print_storage(FILE *out, const lp_packing *p, const lp_format *f)
+{
+    if (!p && f && has_planes(f)) {
+        char text[256];
+        lp_format_print(f, text, sizeof text);
+        fputs("  in files planes of codes and scales in a GGUF file that only lowp reads\n", out);
+        fprintf(out, "  write it 'lowp quantize MODEL -o OUT --format %s'\n", text);
+        return;
+    }
     if (!p) {
         fputs("  in files not in GGUF files\n", out);
         return;
@@ -280,6 +300,10 @@ static void explain(FILE *out, const char *text, const lp_format *f, bool verbos
     fprintf(out, "\n%s%s%s", row ? "  " : "", row ? row->note : "", row ? "\n" : "");
     describe_element(&f->element, line, sizeof line);
     fprintf(out, "  element  %s\n", line);
+    for (int i = 0; i < f->n_alternatives; i++) {
+        describe_element(&f->alternative[i], line, sizeof line);
+        fprintf(out, "  or       %s%s\n", line, i + 1 == f->n_alternatives ? ": a choice per block" : "");
+    }
     if (f->element.kind == LP_ELEMENT_FLOAT) fprintf(out, "  special  %s\n", special_words[f->element.specials]);
     if (f->scale) print_plane(out, "scale", f->scale, f);
     if (f->zero) print_plane(out, "offset", f->zero, f);
@@ -290,7 +314,7 @@ static void explain(FILE *out, const char *text, const lp_format *f, bool verbos
     fprintf(out, "  value    %s%s\n", offset_formula(f), f->tensor_scale ? " x scale 2" : "");
     fprintf(out, "  bits     %.6g per value%s\n", lp_format_bits(f), f->scale ? ", scales included" : "");
     const lp_packing *packing = row ? lp_packing_by_name(row->name) : NULL;
-    print_storage(out, packing ? packing : cli_packing_of(f));
+    print_storage(out, packing ? packing : cli_packing_of(f), f);
     fprintf(out, "  range    %.9g to %.9g%s\n", least, most, f->scale ? " (of the element)" : "");
     double smallest, epsilon;
     value_steps(&f->element, &smallest, &epsilon);
@@ -316,7 +340,7 @@ static void json_format(cli_json *json, const char *name, const char *text, cons
     cli_json_text(json, "text", text);
     cli_json_real(json, "bits_per_value", lp_format_bits(f));
     cli_json_text(json, "note", note);
-    cli_json_bool(json, "can_quantize", p && p->can_encode);
+    cli_json_bool(json, "can_quantize", p ? p->can_encode : has_planes(f));
     double least, most, values[MOST_VALUES];
     value_range(&f->element, &least, &most);
     cli_json_real(json, "element_minimum", least);
@@ -346,7 +370,7 @@ static lp_status explain_one(const formats_options *options)
     if (layout && layout->can_decode && !layout->text[0] && !common->json) {
         fprintf(cli_out(), "%s\n  %s\n  bits     %.6g per value, scales included\n", layout->name, layout_note(layout),
                 8.0 * layout->n_bytes / layout->n_values);
-        print_storage(cli_out(), layout);
+        print_storage(cli_out(), layout, NULL);
         return LP_OK;
     }
     lp_status status = lp_format_parse(text, &format);

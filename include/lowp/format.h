@@ -72,6 +72,8 @@ typedef enum lp_element_kind {
                          * i8f12 u8f-3: 8 bits, the binary point anywhere: q * 2^-12, q * 2^3 */
     LP_ELEMENT_POSIT,   /* p16.1: a posit of 16 bits with 1 exponent bit; 10...0 is NaR */
     LP_ELEMENT_POWER,   /* s3: +-2^k, k = 0 .. 2^(bits-1) - 1; s3z: 0 and +-2^k, one power less. Sign in the top bit */
+    LP_ELEMENT_EXPONENT, /* a4.550: sign(q) (|q| / Q)^(1/a) for integers |q| <= Q = 2^(bits-1) - 1, a = 0.550 (PowerQuant);
+                          * rounding is that of Q |x|^a to integers */
     LP_ELEMENT_COMPLEX  /* c2: 1 i -1 -i by code, that is quarter turns */
 } lp_element_kind;
 
@@ -101,7 +103,7 @@ typedef struct lp_element {
     const float *table;    /* TABLE: n_levels values by code, static; NULL: written out, own_table has them */
     const char *table_name; /* TABLE; NULL: written out */
     float own_table[32];
-    int fraction;          /* FIXED: bits after the point; negative: zeros before it */
+    int fraction;          /* FIXED: bits after the point; negative: zeros before it. EXPONENT: 1000 a */
     lp_tie tie;            /* of nearest-even rounding */
 } lp_element;
 
@@ -112,8 +114,12 @@ typedef enum lp_offset {
     LP_OFFSET_ZERO   /* value = scale * (element - offset) */
 } lp_offset;
 
+enum { LP_MAX_ALTERNATIVES = 3 };
 struct lp_format {
     lp_element element;
+    lp_element alternative[LP_MAX_ALTERNATIVES]; /* each block has one of these elements or the one before, all of one
+                                                  * width; which, is a selector of 1 or 2 bits per block (BitMoD) */
+    int n_alternatives;
     int block[2];      /* values per scale along the last axis, and rows per scale (1); 0: all of the axis */
     lp_format *scale;  /* NULL: no scale. Of a plane with one value per block; nests at most 3 deep */
     lp_format *tensor_scale; /* second level: one scale for the tensor (nvfp4), or NULL */
@@ -124,9 +130,11 @@ struct lp_format {
 
 /* Parses a format text; a name stands for its text; case is ignored; at most 255 characters.
  *
- *   format  = element [":" block ":" scale [":" float] [offset]]     and at the end of the whole text ["@" packing]
+ *   format  = elements [":" block ":" scale [":" float] [offset]]    and at the end of the whole text ["@" packing]
+ *   elements = element, or in the values of a format with blocks 2 to 4 of one width between "|": each block chooses
  *   element = u1..u16 i2..i16 b1..b8 t, fixed point: qI.F or iNfF uNfF (N bits, F of them after the point, F from -99 to
  *             99), [u]eXmY[ieee|fn|fnuz|none][bBIAS] f32 f16 bf16 e8m0, posits: pN.ES, powers of two: s1..s8 s2z..s8z, c2,
+ *             power exponents: a2.100..a8.999,
  *             or a table: nf4 fp4 af4 iq4nl e2m1uz ... (lp_format_row_at lists them)
  *             or written out, 2 to 32 values by code: {-7,-3,-1,0,1,3,7}
  *   block   = values per scale along a row: "32"; rows x values: "16x16", "allx1"; "row" = 1xall; "tensor" = allxall

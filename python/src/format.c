@@ -77,7 +77,7 @@ static PyObject *get_bits(PyObject *self, void *closure)
 static PyObject *get_element(PyObject *self, void *closure)
 {
     (void)closure;
-    static const char *const kinds[] = {"int", "bipolar", "float", "table", "fixed", "posit", "power", "complex"};
+    static const char *const kinds[] = {"int", "bipolar", "float", "table", "fixed", "posit", "power", "exponent", "complex"};
     static const char *const specials[] = {"ieee", "fn", "fnuz", "none"};
     const lp_element *e = &((format_object *)self)->format->element;
     if (e->kind == LP_ELEMENT_FLOAT)

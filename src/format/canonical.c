@@ -170,6 +170,7 @@ static int64_t find_nonfinite(const lp_packing *packing, const lp_row *row, int6
 static const char *check_format(const lp_format *f, bool is_value)
 {
     if (f->packing) return "it names a byte layout of GGUF";
+    if (f->n_alternatives) return "blocks that choose among elements are not stored";
     if (f->element.kind == LP_ELEMENT_COMPLEX) return "complex elements have no place in a real matrix";
     if (is_value && f->element.bits > LP_CANONICAL_BITS) return "elements of more than 8 bits are stored as f16, bf16 or f32";
     if (is_value && !f->scale && f->element.kind != LP_ELEMENT_FLOAT) return "it has no scale; write such as nf4:64:f16, i4:128:f16";

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/function.h"
 #include "format/rounder.h"
 #include "format/text.h"
 
@@ -171,6 +172,24 @@ static double power_value(const lp_element *e, uint32_t code)
     return code & top ? -value : value;
 }
 
+/* Whole 1/a as products, which are right to the last bit but a few; others by exp and log. */
+double lp_exponent_value(const lp_element *e, double q)
+{
+    double x = fabs(q) / (double)((1 << (e->bits - 1)) - 1), y = x;
+    int n = 1000 % e->fraction == 0 ? 1000 / e->fraction : 0;
+    if (n == 0 || n > 8) y = x == 0 || x == 1 ? x : lp_exp(lp_log(x) * 1000 / e->fraction);
+    for (int i = 1; i < n && n <= 8; i++) y *= x;
+    return q < 0 ? -y : y;
+}
+
+static double exponent_code_value(const lp_element *e, uint32_t code)
+{
+    uint32_t top = 1u << (e->bits - 1);
+    if (code == top) return NAN; /* not in use: the range is symmetric */
+    double q = (double)code - (code > top ? 2.0 * top : 0);
+    return (double)(float)lp_exponent_value(e, q);
+}
+
 static const signed char quarter_turns[] = {1, 0, -1, 0};
 
 double lp_element_imaginary(const lp_element *element, uint32_t code)
@@ -198,6 +217,7 @@ double lp_element_value(const lp_element *element, uint32_t code)
     }
     case LP_ELEMENT_POSIT: return posit_value(bits, element->exponent, code);
     case LP_ELEMENT_POWER: return power_value(element, code);
+    case LP_ELEMENT_EXPONENT: return exponent_code_value(element, code);
     case LP_ELEMENT_COMPLEX: return quarter_turns[code];
     }
     return NAN;
@@ -309,6 +329,24 @@ static bool parse_posit(word_reader r, lp_element *out, const char **why)
     return true;
 }
 
+/* aN.EEE */
+static bool parse_exponent(word_reader r, lp_element *out, const char **why)
+{
+    r.at++;
+    int bits = read_number(&r), thousandths = 0;
+    if (bits < 0 || !read_char(&r, '.') || r.end - r.at != 3) return false;
+    for (; r.at < r.end; r.at++) {
+        if (*r.at < '0' || *r.at > '9') return false;
+        thousandths = 10 * thousandths + (*r.at - '0');
+    }
+    if (bits < 2 || bits > 8) *why = "power exponents have 2 to 8 bits";
+    else if (thousandths < 100) *why = "the exponent is 0.100 to 0.999 (1 is a plain integer)";
+    if (*why) return false;
+    *out = (lp_element){.kind = LP_ELEMENT_EXPONENT, .bits = bits, .n_levels = (1 << bits) - 1, .is_signed = true,
+                        .fraction = thousandths};
+    return true;
+}
+
 /* sN, sNz */
 static bool parse_power(word_reader r, lp_element *out, const char **why)
 {
@@ -384,6 +422,7 @@ bool lp_element_parse(const char *word, size_t n, lp_element *out, const char **
     if (*word == 'q') parsed = parse_fixed(r, out, why);
     if (!parsed && !*why && (*word == 'e' || *word == 'u')) parsed = parse_float(r, out, why);
     if (*word == 'p') parsed = parse_posit(r, out, why);
+    if (*word == 'a') parsed = parse_exponent(r, out, why);
     if (*word == 's') parsed = parse_power(r, out, why);
     return parsed;
 }
@@ -406,6 +445,7 @@ void lp_element_print(const lp_element *e, char buffer[32])
         return;
     case LP_ELEMENT_POSIT: snprintf(buffer, N, "p%d.%d", e->bits, e->exponent); return;
     case LP_ELEMENT_POWER: snprintf(buffer, N, "s%d%s", e->bits, e->n_levels < 1 << e->bits ? "z" : ""); return;
+    case LP_ELEMENT_EXPONENT: snprintf(buffer, N, "a%d.%03d", e->bits, e->fraction); return;
     case LP_ELEMENT_COMPLEX: snprintf(buffer, N, "c2"); return;
     case LP_ELEMENT_FLOAT: break;
     }
@@ -436,7 +476,8 @@ bool lp_element_equal(const lp_element *a, const lp_element *b)
     case LP_ELEMENT_TABLE:
         if (a->table_name && b->table_name) return strcmp(a->table_name, b->table_name) == 0;
         return !a->table_name && !b->table_name && memcmp(a->own_table, b->own_table, sizeof a->own_table) == 0;
-    case LP_ELEMENT_FIXED: return a->fraction == b->fraction;
+    case LP_ELEMENT_FIXED:
+    case LP_ELEMENT_EXPONENT: return a->fraction == b->fraction;
     }
     return false;
 }

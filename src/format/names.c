@@ -52,6 +52,7 @@ static const lp_format_row rows[] = {
     ELEMENT("p16.2", "posit of 16 bits, Posit Standard 2022"),
     ELEMENT("s3", "zero-free powers of two (DenseShift): 1 2 4 8 and their negatives"),
     ELEMENT("s3z", "powers of two with zero (S3): 0 1 2 4 and their negatives"),
+    ELEMENT("a4.500", "PowerQuant, 4 bits, exponent 1/2: squares with a sign, -1 .. 1"),
     ELEMENT("c2", "iFairy's complex weights: 1 i -1 -i"),
     /* integers */
     ELEMENT("t", "ternary: -1 0 1"),
@@ -59,6 +60,8 @@ static const lp_format_row rows[] = {
     {"int8", "i8:row:f32", "symmetric 8-bit integers, one scale per row"},
     {"int4", "i4:128:f16", "symmetric 4-bit integers in groups of 128"},
     {"uint4", "u4:128:f16+zero", "4-bit integers with a zero point in groups of 128 (GPTQ, AWQ)"},
+    {"bitmod3", "bm3erp|bm3ern|bm3eap|bm3ean:128:f16", "BitMoD, 3 bits: each group of 128 has one of four tables"},
+    {"bitmod4", "bm4erp|bm4ern|bm4eap|bm4ean:128:f16", "BitMoD, 4 bits: each group of 128 has one of four tables"},
     /* microscaling */
     {"mxfp4", "e2m1:32:e8m0", "OCP MXFP4"},
     {"mxfp6_e2m3", "e2m3:32:e8m0", "OCP MXFP6 with E2M3"},

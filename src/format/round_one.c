@@ -290,7 +290,13 @@ static lp_rounded round_in_table(const lp_rounder *r, double x, uint32_t word)
         else high = middle;
     }
     double a = r->value[low], b = r->value[high];
-    int half = compare_with_middle(x, a, b);
+    int half;
+    if (r->element.kind == LP_ELEMENT_EXPONENT) {
+        double middle = lp_exponent_value(&r->element, low - (r->n - 1) / 2 + 0.5); /* the codes are integers in order */
+        half = x < middle ? -1 : x > middle;
+    } else {
+        half = compare_with_middle(x, a, b);
+    }
     bool up;
     if (x == a) {
         up = false;

@@ -147,6 +147,7 @@ lp_status lp_rounder_make(const lp_element *element, const lp_rounding *rounding
         break;
     case LP_ELEMENT_COMPLEX: out->shape = LP_SHAPE_COMPLEX; break;
     case LP_ELEMENT_BIPOLAR:
+    case LP_ELEMENT_EXPONENT:
     case LP_ELEMENT_POWER:
     case LP_ELEMENT_TABLE:
         out->shape = LP_SHAPE_TABLE;

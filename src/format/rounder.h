@@ -46,6 +46,9 @@ typedef struct lp_rounded {
 /* The specification: x rounded under one random word, by integer arithmetic on its bits. */
 lp_rounded lp_round_one(const lp_rounder *rounder, double x, uint32_t word);
 
+/* EXPONENT: sign(q) (|q| / Q)^(1/a), in float64; of half integers the borders. */
+double lp_exponent_value(const lp_element *element, double q);
+
 /* Complex elements. */
 uint32_t lp_round_complex(double re, double im);
 

@@ -189,10 +189,32 @@ static lp_status parse_offset(parser *p, int depth, lp_format *out)
     return LP_OK;
 }
 
+/* "|" and an element, as often as they stand there. */
+static lp_status parse_alternatives(parser *p, int depth, lp_format *out)
+{
+    for (size_t at = p->at; take(p, '|'); at = p->at) {
+        if (depth > 0) return fail_at(p, at, NULL, "scales and offsets have no choice of elements");
+        if (out->n_alternatives == LP_MAX_ALTERNATIVES)
+            return fail_at(p, at, NULL, "a block chooses among at most %d elements", LP_MAX_ALTERNATIVES + 1);
+        lp_element *next = &out->alternative[out->n_alternatives];
+        LP_TRY(parse_element(p, next));
+        if (next->bits != out->element.bits || next->kind == LP_ELEMENT_COMPLEX || out->element.kind == LP_ELEMENT_COMPLEX)
+            return fail_at(p, at + 1, NULL, "elements to choose from have one width: %d bits, not %d", out->element.bits, next->bits);
+        bool repeats = lp_element_equal(next, &out->element);
+        for (int i = 0; i < out->n_alternatives; i++) repeats |= lp_element_equal(next, &out->alternative[i]);
+        if (repeats) return fail_at(p, at + 1, NULL, "this element stands here twice");
+        out->n_alternatives++;
+    }
+    return LP_OK;
+}
+
 /* depth: how many scales this format lies under. */
 static lp_status parse_format(parser *p, int depth, lp_format *out)
 {
     LP_TRY(parse_element(p, &out->element));
+    LP_TRY(parse_alternatives(p, depth, out));
+    if (out->n_alternatives && p->text[p->at] != ':')
+        return fail_at(p, p->at, "such as :128:f16", "a choice of elements is made per block, and a block is missing");
     if (!take(p, ':')) return LP_OK;
     LP_TRY(parse_block(p, out->block));
     if (!take(p, ':')) return fail_at(p, p->at, "such as :f16 or :e8m0", "a block needs a scale");
@@ -364,6 +386,10 @@ static void put_parenthesised(printer *out, const lp_format *format)
 static void put_format(printer *out, const lp_format *format)
 {
     put_element(out, &format->element);
+    for (int i = 0; i < format->n_alternatives; i++) {
+        put(out, "|");
+        put_element(out, &format->alternative[i]);
+    }
     if (!format->scale) return;
     put(out, ":");
     put_block(out, format->block);
@@ -411,6 +437,9 @@ size_t lp_format_print(const lp_format *format, char *buffer, size_t n)
 bool lp_format_equal(const lp_format *a, const lp_format *b)
 {
     if (!a || !b) return a == b;
+    if (a->n_alternatives != b->n_alternatives) return false;
+    for (int i = 0; i < a->n_alternatives; i++)
+        if (!lp_element_equal(&a->alternative[i], &b->alternative[i])) return false;
     return lp_element_equal(&a->element, &b->element) && a->block[0] == b->block[0] && a->block[1] == b->block[1] &&
            a->offset == b->offset && a->packing == b->packing && lp_format_equal(a->scale, b->scale) &&
            lp_format_equal(a->tensor_scale, b->tensor_scale) && lp_format_equal(a->zero, b->zero);
@@ -422,6 +451,7 @@ double lp_format_bits(const lp_format *format)
     double bits = format->element.bits;
     if (format->block[0] && format->block[1]) {
         double values = (double)format->block[0] * format->block[1];
+        if (format->n_alternatives) bits += (format->n_alternatives > 1 ? 2 : 1) / values; /* the selector */
         if (format->scale) bits += lp_format_bits(format->scale) / values;
         if (format->zero) bits += lp_format_bits(format->zero) / values;
     }

@@ -163,7 +163,7 @@ static void wrong_texts_are_refused_at_the_character(void **state)
     static const struct { const char *text; int column; } wrong[] = {
         {"", 0}, {"e2m1:0:e8m0", 6}, {"e9m9", 1}, {"e0m3", 1}, {"e4m24", 1}, {"p8.9", 1}, {"p2.0", 1}, {"p17.1", 1}, {"p16.4", 1}, {"p8.", 1}, {"q3.40", 1},
         {"q0.0", 1}, {"i99", 1}, {"i1", 1}, {"i0", 1}, {"u0", 1}, {"u17", 1}, {"u04", 1}, {"b9", 1}, {"f64", 1}, {"s9", 1}, {"s1z", 1}, {"i8f100", 1}, {"e1m0ieee", 1},
-        {"c3", 1}, {"e4m3b200", 1}, {"e4m3b", 1}, {"e2m1:32:", 9}, {"e2m1:32", 8}, {"e2m1:", 6}, {"e2m1::f16", 6}, {"e2m1:-1:f16", 6}, {"e2m1:032:f16", 6},
+        {"c3", 1}, {"a9.500", 1}, {"a4.5", 1}, {"a4.000", 1}, {"e4m3b200", 1}, {"e4m3b", 1}, {"e2m1:32:", 9}, {"e2m1:32", 8}, {"e2m1:", 6}, {"e2m1::f16", 6}, {"e2m1:-1:f16", 6}, {"e2m1:032:f16", 6},
         {"e2m1:99999999999:f16", 6}, {"e2m1:16777217:f16", 6}, {"e2m1:all:f16", 6}, {"e2m1:16x:f16", 6}, {"e2m1:x16:f16", 6},
         {"e2m1:4x4x4:f16", 6}, {"u4:32:f16+", 11}, {"u4:32:f16-", 11}, {"u4:32:f16+max", 11}, {"u4:32:f16-zero", 10},
         {"u4:32:f16+min(", 15}, {"u4:32:f16+min(f16", 18}, {"u4:32:f16+min()", 15}, {"u4:32:f16+minf16", 11}, {"u4+min", 3},
@@ -171,7 +171,8 @@ static void wrong_texts_are_refused_at_the_character(void **state)
         {"u4:32:f16:f32:f32", 14}, {"nf4:64:(dyn9:256:f32)", 9}, {"u4:32:f16@q4_0", 10}, {"i4:32:f16@q9_9", 11},
         {"i4:32:f16@", 11}, {"i4:32:f16@q4_0 ", 15}, {"i4:32:f16@q4_0x", 11}, {"f32@f32", 5}, {"i4@iq2_xs", 4}, {"(i4)", 1},
         {"i4 :32:f16", 3}, {"e4m3x", 1}, {"ue4m3fnuz", 1}, {"e8m3fn", 1}, {"e8m0none", 1}, {"i4:32:mxfp4", 7},
-        {"u4:32:(u6:8:(u8:4:(u8:2:f16)))", 25}, {"mxfp4:32:f16", 1}, {"f", 1}, {"@", 1},
+        {"u4:32:(u6:8:(u8:4:(u8:2:f16)))", 25}, {"mxfp4:32:f16", 1}, {"f", 1}, {"@", 1}, {"i4|nf4", 7}, {"i4|i5:32:f16", 4}, {"i4|i4:32:f16", 4}, {"i4|:32:f16", 4}, {"u4:32:(u6|i6:8:f16)", 10},
+        {"i4|u4|nf4|fp4|af4:32:f16", 14},
         {"i4\n", 3}, {"\xc3\xa9", 1}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) assert_refused_at(wrong[i].text, wrong[i].column);
 }
@@ -263,6 +264,10 @@ static void texts_print_in_one_canonical_form_and_parse_back(void **state)
     assert_prints("e5m10b16", "e5m10b16");
     assert_prints("p16.1:32:f16", "p16.1:32:f16");
     assert_prints("s3z", "s3z");
+    assert_prints("a4.500", "a4.500");
+    assert_prints("a8.650", "a8.650");
+    assert_prints("i4|nf4:64:f16", "i4|nf4:64:f16");
+    assert_prints("bm3erp|bm3ern|bm3eap|bm3ean:128:f16", "bitmod3");
     assert_prints("s8", "s8");
     assert_prints("nf4:64:(dyn8:256:f32)", "nf4:64:(dyn8:256:f32)");
     assert_prints("b8:16777216:bf16", "b8:16777216:bf16");
@@ -315,7 +320,7 @@ static void formats_that_differ_anywhere_are_not_equal(void **state)
         "i4", "u4", "b4", "i5", "t", "nf4", "fp4", "e2m1", "e2m1uz", "q1.2", "q2.1", "e4m3", "e4m3ieee", "e4m3fnuz", "e3m4",
         "i4:32:f16", "i4:row:f16", "i4:tensor:f16", "i4:2x32:f16", "i4:32:bf16", "i4:32:f16:f32", "i4:32:f16:f16",
         "i4:32:f16+min", "i4:32:f16-min", "i4:32:f16+zero", "i4:32:f16+zero(f16)", "i4:32:f16+min(f32)", "i4:32:f16@q4_0",
-        "i4:32:(f16:2:f16)"};
+        "i4:32:(f16:2:f16)", "i4|u4:32:f16", "i4|nf4:32:f16", "i4|u4|nf4:32:f16"};
     enum { N = sizeof texts / sizeof texts[0] };
     lp_format *formats[N];
     for (int i = 0; i < N; i++) formats[i] = parsed(texts[i]);
@@ -346,6 +351,8 @@ static void bits_spread_scales_over_their_blocks(void **state)
     assert_true(bits_of("u4:128:f16+zero") == 4 + 20.0 / 128);
     assert_true(bits_of("nf4:64:(u8:256:f32)") == 4 + (8 + 32.0 / 256) / 64);
     assert_true(bits_of("t:256:f16@tq1_0") == 1.6875);
+    assert_true(bits_of("bitmod3") == 3 + 18.0 / 128);
+    assert_true(bits_of("i4|nf4:64:f16") == 4 + 17.0 / 64);
 }
 
 /* Where codes are stored one by one the text alone gives the size of the block, for others (base 3, bytes for 7-bit

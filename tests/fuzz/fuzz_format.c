@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 
 static const char *const fragments[] = {
     "i4", "u4", "i8", "u6", "u8", "i16", "b3", "t", "q1.6", "e2m1", "e4m3", "e5m2", "e8m0", "ue4m3", "ue5m3", "e3m0", "f16",
-    "bf16", "f32", "nf4", "iq4nl", "e2m1uz", "ieee", "fn", "fnuz", "none", ":", ":32", ":16x16", ":row", ":tensor", ":allx1",
+    "bf16", "f32", "nf4", "iq4nl", "e2m1uz", "ieee", "fn", "fnuz", "none", ":", ":32", "|", "|nf4", ":16x16", ":row", ":tensor", ":allx1",
     ":f16", ":(u6:8:f16)", ":(u4:16:f16)", "+min", "-min", "+zero", "+min(f16)", "-min(u6:8:f16)", "-min(u4:16:f16)", "(", ")",
     "@q4_0", "@q4_k", "@mxfp4", "@gguf", "mxfp4", "nvfp4", "q4_k", "tq1_0", "0", "99", "x", "all", "p8.0", "p16.3", "dyn8", "s3z", "c2", "i8f-3", "u4f9", "b11", "b-20", "bm3erp"};
 enum { N_FRAGMENTS = sizeof fragments / sizeof fragments[0] };
