@@ -12,7 +12,6 @@ const cli_verb *const cli_verbs[] = {
     &cli_methods,
     &cli_cast,
     &cli_quantize,
-    &cli_methods,
     &cli_calibrate,
     &cli_eval,
     &cli_compare,

@@ -3,7 +3,10 @@ import json
 import re
 import sys
 
-tables = {v["name"]: v for v in json.load(open(sys.argv[1]))["verbs"]}
+verbs = json.load(open(sys.argv[1]))["verbs"]
+tables = {v["name"]: v for v in verbs}
+if len(tables) != len(verbs):
+    sys.exit("a verb is in the list twice")
 path = sys.argv[2]
 text = open(path).read()
 common = set.intersection(*({o["name"] for o in v["options"]} for v in tables.values()))

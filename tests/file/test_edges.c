@@ -299,6 +299,8 @@ static void split_files_must_fit_together(void **state)
         {{0, 2, -1, "a", 0}, {1, 2, -1, "b", 0}, "m-00001-of-00003.gguf", LP_INPUT, "does not end with -00001-of-00002.gguf"},
         {{0, 2, -1, "a", 0}, {1, 2, -1, "b", 0}, "m.gguf", LP_INPUT, "does not end with"},
         {{0, 600, -1, "a", 0}, {1, 2, -1, "b", 0}, "m-00001-of-00600.gguf", LP_UNSUPPORTED, "600 files"},
+        {{0, 513, -1, "a", 0}, {1, 2, -1, "b", 0}, "m-00001-of-00513.gguf", LP_UNSUPPORTED, "513 files"},
+        {{0, 512, -1, "a", 0}, {1, 2, -1, "b", 0}, "m-00001-of-00512.gguf", LP_INPUT, "m-00002-of-00512.gguf"},
         {{0, 1, -1, "a", 0}, {1, 2, -1, "b", 0}, "m-00001-of-00002.gguf", LP_OK, ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
