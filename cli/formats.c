@@ -257,8 +257,24 @@ static const char *layout_note(const lp_packing *p)
                              : "-1 0 1 2 times a scale: known by its bytes, no text describes it";
 }
 
-static void print_storage(FILE *out, const lp_packing *p)
+/* Whether planes of our own hold it. */
+static bool has_planes(const lp_format *f)
 {
+    const lp_packing *own;
+    if (lp_packing_create(f, &own)) return false;
+    lp_packing_free(own);
+    return true;
+}
+
+static void print_storage(FILE *out, const lp_packing *p, const lp_format *f)
+{
+    if (!p && f && has_planes(f)) {
+        char text[256];
+        lp_format_print(f, text, sizeof text);
+        fputs("  in files planes of codes and scales in a GGUF file that only lowp reads\n", out);
+        fprintf(out, "  write it 'lowp quantize MODEL -o OUT --format %s'\n", text);
+        return;
+    }
     if (!p) {
         fputs("  in files not in GGUF files\n", out);
         return;
@@ -298,7 +314,7 @@ static void explain(FILE *out, const char *text, const lp_format *f, bool verbos
     fprintf(out, "  value    %s%s\n", offset_formula(f), f->tensor_scale ? " x scale 2" : "");
     fprintf(out, "  bits     %.6g per value%s\n", lp_format_bits(f), f->scale ? ", scales included" : "");
     const lp_packing *packing = row ? lp_packing_by_name(row->name) : NULL;
-    print_storage(out, packing ? packing : cli_packing_of(f));
+    print_storage(out, packing ? packing : cli_packing_of(f), f);
     fprintf(out, "  range    %.9g to %.9g%s\n", least, most, f->scale ? " (of the element)" : "");
     double smallest, epsilon;
     value_steps(&f->element, &smallest, &epsilon);
@@ -324,7 +340,7 @@ static void json_format(cli_json *json, const char *name, const char *text, cons
     cli_json_text(json, "text", text);
     cli_json_real(json, "bits_per_value", lp_format_bits(f));
     cli_json_text(json, "note", note);
-    cli_json_bool(json, "can_quantize", p && p->can_encode);
+    cli_json_bool(json, "can_quantize", p ? p->can_encode : has_planes(f));
     double least, most, values[MOST_VALUES];
     value_range(&f->element, &least, &most);
     cli_json_real(json, "element_minimum", least);
@@ -354,7 +370,7 @@ static lp_status explain_one(const formats_options *options)
     if (layout && layout->can_decode && !layout->text[0] && !common->json) {
         fprintf(cli_out(), "%s\n  %s\n  bits     %.6g per value, scales included\n", layout->name, layout_note(layout),
                 8.0 * layout->n_bytes / layout->n_values);
-        print_storage(cli_out(), layout);
+        print_storage(cli_out(), layout, NULL);
         return LP_OK;
     }
     lp_status status = lp_format_parse(text, &format);

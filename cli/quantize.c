@@ -325,7 +325,7 @@ static lp_status run(const void *argument)
 
 static const cli_option options_table[] = {
     {"format", 0, CLI_TEXT, offsetof(quantize_options, format), "F", 0, 0, NULL,
-     "format of every matrix, embedding and output head included ('lowp formats' lists them), or a mixture of formats by role and layer: "
+     "format of every matrix, embedding and output head included ('lowp formats' lists them; any text such as i4:16:(i6:16:f16), 'table(FILE):32:f16'), or a mixture of formats by role and layer: "
      "q2_k_s q2_k_m q3_k_s q3_k_m q3_k_l q4_k_s q4_k_m q5_k_s q5_k_m iq2_m iq3_xs iq3_m"},
     {"output", 'o', CLI_TEXT, offsetof(quantize_options, output), "OUT", 0, 0, NULL, "the file to write"},
     {"stats", 0, CLI_TEXT, offsetof(quantize_options, stats), "STATS", 0, 0, NULL,
@@ -358,6 +358,7 @@ const cli_verb cli_quantize = {
                "be replaced by itself with --force.",
     .examples = "lowp quantize embedded -o small.gguf --format q4_k\n"
                 "lowp quantize embedded -o mixed.gguf --format q3_k --tensor 'token_embd.*=q6_k'\n"
+                "lowp quantize embedded -o own.gguf --format 'i4:16:(i6:16:f16)'\n"
                 "lowp calibrate embedded --text embedded-calibration -o stats.gguf --windows 8\n"
                 "lowp quantize embedded -o better.gguf --format q3_k --stats stats.gguf\n"
                 "lowp quantize embedded -o best.gguf --format q3_k --recipe gptq --calibration embedded-calibration --calibration-windows 8\n"

@@ -19,10 +19,8 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-GGUF = ["tests/file/test_gguf_verdicts", "tests/file/test_gguf", "tests/file/test_gguf_write", "tests/file/test_edges", "tests/fuzz/replay_gguf",
-        "tests/model/test_convert", "tests/hard/test_memory GGUF"]
-JSON = ["tests/file/test_json", "tests/file/test_safetensors", "tests/file/test_edges", "tests/fuzz/replay_json", "tests/fuzz/replay_safetensors",
-        "tests/model/test_convert", "tests/hard/test_memory folder"]
+GGUF = ["tests/file/test_gguf_verdicts", "tests/file/test_gguf", "tests/file/test_gguf_write", "tests/file/test_edges", "tests/fuzz/replay_gguf", "tests/hard/test_memory GGUF"]
+JSON = ["tests/file/test_json", "tests/file/test_safetensors", "tests/file/test_edges", "tests/fuzz/replay_json", "tests/fuzz/replay_safetensors", "tests/hard/test_memory folder"]
 # Files with checks of sizes, and the tests that see them, the quickest first.
 FILES = {
     "src/file/gguf_read.c": GGUF, "src/file/gguf_access.c": GGUF, "src/file/gguf_write.c": GGUF, "src/file/gguf_edit.c": GGUF[3:4] + GGUF,

@@ -24,7 +24,7 @@ LP_API void lp_tokenizer_free(lp_tokenizer *tokenizer); /* NULL is allowed */
 
 /* n bytes of text to ids. Any bytes: byte-level BPE makes each that is not part of well-formed UTF-8 one U+FFFD, overlong
  * forms and surrogates too; SentencePiece keeps them by its tokens of bytes. Where the vocabulary's tokenizer.json puts texts into
- * NFC (qwen2, qwen35, olmo, mpt), so does this. A byte that the vocabulary lacks
+ * NFC (qwen2, olmo, mpt), so does this. A byte that the vocabulary lacks
  * becomes the unknown token. SentencePiece puts a space before text at the start and after a special token, if the file
  * asks for that; its runs of spaces stay, but Unigram's collapse where tokenizer.ggml.remove_extra_whitespaces says so. parse_special: texts of control tokens in
  * the input become those tokens; otherwise they stay text (user-defined tokens match always). add_special: put BOS

@@ -10,6 +10,10 @@
 #error "lowp needs a little-endian target: model files are read in place"
 #endif
 
+#if __SIZEOF_POINTER__ != 8
+#error "lowp needs a 64-bit target: whole model files are mapped"
+#endif
+
 static inline float lp_f32_from_bits(uint32_t u) { float f; memcpy(&f, &u, 4); return f; }
 static inline uint32_t lp_f32_bits(float f) { uint32_t u; memcpy(&u, &f, 4); return u; }
 

@@ -26,7 +26,7 @@ static void ok(lp_status s)
 static const lp_packing *packing_of(const char *text)
 {
     lp_format *format;
-    const lp_packing *packing;
+    const lp_packing *packing = NULL;
     ok(lp_format_parse(text, &format));
     ok(lp_packing_create(format, &packing));
     lp_format_free(format);

@@ -490,7 +490,7 @@ enum { N_DECODED = sizeof decoded_formats / sizeof *decoded_formats };
 static const lp_packing *make_own(const char *text)
 {
     lp_format *format;
-    const lp_packing *packing;
+    const lp_packing *packing = NULL;
     if (lp_format_parse(text, &format) != LP_OK || lp_packing_create(format, &packing) != LP_OK) {
         printf("# %s: %s\n", text, lp_error());
         abort();

@@ -246,7 +246,7 @@ def composes(text):
     return unicodedata2.normalize("NFC", valid) != valid
 
 
-NFC = ("qwen2", "qwen35", "olmo", "mpt")
+NFC = ("qwen2", "olmo", "mpt")
 
 
 def compare(name, ours, theirs, n_strings):

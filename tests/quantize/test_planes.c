@@ -20,7 +20,7 @@ enum { K = 500, ROWS = 6 }; /* no multiple of any block below but 4 */
 static const lp_packing *packing_of(const char *text)
 {
     lp_format *format;
-    const lp_packing *packing;
+    const lp_packing *packing = NULL;
     if (lp_format_parse(text, &format) != LP_OK || lp_packing_create(format, &packing) != LP_OK) fail_msg("%s", lp_error());
     lp_format_free(format);
     return packing;

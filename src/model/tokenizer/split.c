@@ -30,7 +30,7 @@ static const lp_split rows[] = {
      .newlines_after_others = true, .newline_runs = true},
     {.names = "qwen35",
      .contractions = LP_CONTRACTION_ANY_CASE, .letters = LP_LETTERS | LP_MARKS, .prefix_any = true, .max_numbers = 1,
-     .newlines_after_others = true, .newline_runs = true, .nfc = true},
+     .newlines_after_others = true, .newline_runs = true},
     {.names = "ufakzeka",
      .contractions = LP_CONTRACTION_NONE, .letters = LP_LETTERS, .prefix_any = true, .max_numbers = 1,
      .newlines_after_others = true, .newline_runs = true},
