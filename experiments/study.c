@@ -234,12 +234,18 @@ static void print_table(const study *s)
     if (*s->finding) printf("\n%s\n", s->finding);
 }
 
+/* A statement that is known to fail is no test. */
+static bool is_test(const row *r)
+{
+    return r->kind == ROW_FIGURE || (r->kind == ROW_CLAIM && (r->holds || !r->reason));
+}
+
 static void print_tap(const study *s)
 {
     int n = 0;
     for (int i = 0; i < s->n_rows; i++) {
         const row *r = &s->rows[i];
-        if (r->kind == ROW_MEASURED) continue;
+        if (!is_test(r)) continue;
         char beside[64];
         print_beside(r, beside, sizeof beside);
         printf("%sok %d - %s: %s: %s: %.9g, %s\n", r->holds || r->reason ? "" : "not ", ++n, s->name,
