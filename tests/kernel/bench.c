@@ -1,5 +1,5 @@
 /* Speed of the kernels beside the processor's own peaks, probed in the same run. Usage: test_kernels --bench
- * [NAME [ROWS COLUMNS]], where NAME is part of a packing's or function's name. */
+ * [NAME [ROWS COLUMNS]], where NAME is part of a packing's or function's name, or the text of a format of our own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,6 +256,18 @@ int run_bench(int argc, char **argv)
     peaks p = probe(k->isa);
     printf("%s on %s: int8 %.0f GMAC/s, f32 %.1f GMAC/s, L2 %.0f GB/s, memory %.1f GB/s\n", lp_isa_name(k->isa),
            lp_cpu_name(), p.int8, p.f32, p.l2, p.memory);
+    if (strchr(filter, ':')) {
+        lp_format *format;
+        const lp_packing *packing;
+        if (lp_format_parse(filter, &format) != LP_OK || lp_packing_create(format, &packing) != LP_OK) {
+            fprintf(stderr, "%s\n", lp_error());
+            return 2;
+        }
+        bench_linear(k, packing, rows, cols, &p);
+        lp_packing_free(packing);
+        lp_format_free(format);
+        return 0;
+    }
     for (int i = 0; i < lp_packing_count(); i++) {
         const lp_packing *packing = lp_packing_at(i);
         if (!is_wanted(packing->name) || (!packing->is_float && !lp_packing_unit_class(packing))) continue;

@@ -7,7 +7,7 @@
  *   PANEL_TILES                   panels of a register tile: 1 or 2
  *   CENTRED                       1: byte codes and table values are used as signed value - zero and their sums start at
  *                                 0; the others start at -zero * (sum of x codes)
- *   KINDS(KIND)                   KIND(name, bits, table, unit) for every product of panels that is compiled apart
+ *   KINDS(KIND)                   KIND(name, bits, table, unit, scale) for every product of panels that is compiled apart
  *   kind_of(class)                which one a class needs
  *   fused_tile(shape, n, ...)     one tile times n <= BLOCK_TOKENS tokens, unpacked in registers
  *   unpack_tile(shape, ...)       columns of one tile to a panel, or its offsets (unit_offset)

@@ -36,21 +36,25 @@ INLINE void put_sum(float *y, v16 sum, bool add_to_y, int64_t rows)
     else if (rows > 0) v16_store_n(y, add_to_y ? v16_add(v16_load_n(y, rows), sum) : sum, rows);
 }
 
-/* Adds the chains of fmaf(o_u, h_u, z) over ascending units to y. */
-INLINE void add_offset_sums(int n_tokens, const float *offset, int64_t units, tokens t, output out)
+/* Adds the chains of fmaf(o_u, h_u, z) over ascending units to y; tile i has its offsets i * stride further on. */
+INLINE void add_offset_sums(int n_tiles, int n_tokens, const float *offset, int64_t stride, int64_t units, tokens t, output out)
 {
-    v16 z[BLOCK_TOKENS];
+    v16 z[PANEL_TILES][BLOCK_TOKENS];
     const uint8_t *h = t.h, *h3 = t.h + 3 * t.stride;
-    UNROLL for (int m = 0; m < n_tokens; m++) z[m] = v16_set1(0);
-    for (int64_t u = 0; u < units; u++, h += 4, h3 += 4) {
-        v16 o = v16_load(offset + LP_TILE_ROWS * u);
+    UNROLL for (int i = 0; i < n_tiles; i++)
+        UNROLL for (int m = 0; m < n_tokens; m++) z[i][m] = v16_set1(0);
+    for (int64_t u = 0; u < units; u++, h += 4, h3 += 4, offset += LP_TILE_ROWS) {
+        v16 o[PANEL_TILES];
+        UNROLL for (int i = 0; i < n_tiles; i++) o[i] = v16_load(offset + i * stride);
         UNROLL for (int m = 0; m < n_tokens; m++) {
             float x;
             memcpy(&x, at_token(h, h3, t.stride, m), 4);
-            z[m] = v16_fma(o, v16_set1(x), z[m]);
+            UNROLL for (int i = 0; i < n_tiles; i++) z[i][m] = v16_fma(o[i], v16_set1(x), z[i][m]);
         }
     }
-    UNROLL for (int m = 0; m < n_tokens; m++) put_sum(out.y + m * out.ldy, z[m], true, out.rows);
+    UNROLL for (int i = 0; i < n_tiles; i++)
+        UNROLL for (int m = 0; m < n_tokens; m++)
+            put_sum(out.y + m * out.ldy + LP_TILE_ROWS * i, z[i][m], true, out.rows - LP_TILE_ROWS * i);
 }
 
 /* The chains go on from y unless the panels are of the first columns. */
@@ -118,48 +122,52 @@ INLINE void unpack_columns(shape s, const lp_unit_class *units, const uint8_t *t
 
 /* ---- instances ------------------------------------------------------------------------------------------------------ */
 
-typedef void offsets_function(const float *offset, int64_t units, tokens t, output out);
+typedef void offsets_function(const float *offset, int64_t stride, int64_t units, tokens t, output out);
 typedef void multiply_function(const lp_panel *panel, int64_t n_chunks, tokens t, bool is_first, output out);
 typedef void fused_function(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int n_tokens, tokens t, output out);
 typedef void unpack_function(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int64_t first_chunk,
                              int64_t n_chunks, lp_panel *panel);
 typedef void unpack_offsets_function(const lp_unit_class *units, const uint8_t *tile, int64_t cols, float *offset);
 
-#define OFFSETS(n)                                                                          \
-    static void add_offsets_##n(const float *offset, int64_t units, tokens t, output out)   \
-    {                                                                                       \
-        add_offset_sums(n, offset, units, t, out);                                          \
+#define OFFSETS(tiles, n)                                                                                              \
+    static void add_offsets_##tiles##_##n(const float *offset, int64_t stride, int64_t units, tokens t, output out)    \
+    {                                                                                                                  \
+        add_offset_sums(tiles, n, offset, stride, units, t, out);                                                      \
     }
-OFFSETS(1)
-OFFSETS(2)
-OFFSETS(3)
-OFFSETS(4)
-OFFSETS(5)
-OFFSETS(6)
-static offsets_function *const offsets_functions[BLOCK_TOKENS] = {add_offsets_1, add_offsets_2, add_offsets_3,
-                                                                  add_offsets_4, add_offsets_5, add_offsets_6};
+#define OFFSETS_TOKENS(tiles) \
+    OFFSETS(tiles, 1) OFFSETS(tiles, 2) OFFSETS(tiles, 3) OFFSETS(tiles, 4) OFFSETS(tiles, 5) OFFSETS(tiles, 6)
+#define OFFSETS_ROW(tiles)                                                                                             \
+    {add_offsets_##tiles##_1, add_offsets_##tiles##_2, add_offsets_##tiles##_3, add_offsets_##tiles##_4,               \
+     add_offsets_##tiles##_5, add_offsets_##tiles##_6},
+OFFSETS_TOKENS(1)
+#if PANEL_TILES == 2
+OFFSETS_TOKENS(2)
+static offsets_function *const offsets_functions[PANEL_TILES][BLOCK_TOKENS] = {OFFSETS_ROW(1) OFFSETS_ROW(2)};
+#else
+static offsets_function *const offsets_functions[PANEL_TILES][BLOCK_TOKENS] = {OFFSETS_ROW(1)};
+#endif
 
-#define MULTIPLY(name, bits, table, unit, tiles, n)                                                                   \
+#define MULTIPLY(name, bits, table, unit, scale, tiles, n)                                                            \
     static __attribute__((noinline)) void multiply_##name##_##tiles##_##n(const lp_panel *panel, int64_t n_chunks,    \
                                                                           tokens t, bool is_first, output out)        \
     {                                                                                                                 \
-        const shape s = {bits, table, unit, LP_SCALE_F16, LP_OFFSET_KIND_NONE};                                  \
+        const shape s = {bits, table, unit, LP_SCALE_##scale, LP_OFFSET_KIND_NONE};                                   \
         multiply_and_put(s, tiles, n, panel, n_chunks, t, is_first, out);                                             \
     }
-#define MULTIPLY_TOKENS(name, bits, table, unit, tiles)                                                         \
-    MULTIPLY(name, bits, table, unit, tiles, 1) MULTIPLY(name, bits, table, unit, tiles, 2)                     \
-    MULTIPLY(name, bits, table, unit, tiles, 3) MULTIPLY(name, bits, table, unit, tiles, 4)                     \
-    MULTIPLY(name, bits, table, unit, tiles, 5) MULTIPLY(name, bits, table, unit, tiles, 6)
+#define MULTIPLY_TOKENS(name, bits, table, unit, scale, tiles)                                                  \
+    MULTIPLY(name, bits, table, unit, scale, tiles, 1) MULTIPLY(name, bits, table, unit, scale, tiles, 2)       \
+    MULTIPLY(name, bits, table, unit, scale, tiles, 3) MULTIPLY(name, bits, table, unit, scale, tiles, 4)       \
+    MULTIPLY(name, bits, table, unit, scale, tiles, 5) MULTIPLY(name, bits, table, unit, scale, tiles, 6)
 #define MULTIPLY_ROW(name, tiles)                                                                               \
     {multiply_##name##_##tiles##_1, multiply_##name##_##tiles##_2, multiply_##name##_##tiles##_3,               \
      multiply_##name##_##tiles##_4, multiply_##name##_##tiles##_5, multiply_##name##_##tiles##_6},
 #if PANEL_TILES == 2
-#define KIND(name, bits, table, unit) \
-    MULTIPLY_TOKENS(name, bits, table, unit, 1) MULTIPLY_TOKENS(name, bits, table, unit, 2)
-#define KIND_ROW(name, bits, table, unit) {MULTIPLY_ROW(name, 1) MULTIPLY_ROW(name, 2)},
+#define KIND(name, bits, table, unit, scale) \
+    MULTIPLY_TOKENS(name, bits, table, unit, scale, 1) MULTIPLY_TOKENS(name, bits, table, unit, scale, 2)
+#define KIND_ROW(name, bits, table, unit, scale) {MULTIPLY_ROW(name, 1) MULTIPLY_ROW(name, 2)},
 #else
-#define KIND(name, bits, table, unit) MULTIPLY_TOKENS(name, bits, table, unit, 1)
-#define KIND_ROW(name, bits, table, unit) {MULTIPLY_ROW(name, 1)},
+#define KIND(name, bits, table, unit, scale) MULTIPLY_TOKENS(name, bits, table, unit, scale, 1)
+#define KIND_ROW(name, bits, table, unit, scale) {MULTIPLY_ROW(name, 1)},
 #endif
 KINDS(KIND)
 /* [kind][tiles - 1][tokens - 1] */
@@ -294,12 +302,14 @@ static void linear_panels(const batch *b)
 static void add_offsets(const batch *b)
 {
     float *offset = lp_scratch_offsets(b->scratch, b->w->cols);
-    for (int64_t tile = b->tile0; tile < b->tile1; tile++) {
-        b->c->unpack_offsets(b->w->units, tile_at(b, tile), b->w->cols, offset);
+    for (int64_t tile = b->tile0; tile < b->tile1; tile += PANEL_TILES) {
+        const int n_tiles = b->tile1 - tile < PANEL_TILES ? 1 : PANEL_TILES;
+        for (int i = 0; i < n_tiles; i++)
+            b->c->unpack_offsets(b->w->units, tile_at(b, tile + i), b->w->cols, offset + i * b->w->cols);
         for (int64_t m = 0; m < b->n;) {
             const int block = tokens_of_block(b->n - m);
-            offsets_functions[block - 1](offset, b->w->cols / b->w->units->unit, skip_tokens(b->t, m, 0, 0),
-                                         output_at(b, tile, m));
+            offsets_functions[n_tiles - 1][block - 1](offset, b->w->cols, b->w->cols / b->w->units->unit,
+                                                      skip_tokens(b->t, m, 0, 0), output_at(b, tile, m));
             m += block;
         }
     }
