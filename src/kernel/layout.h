@@ -31,7 +31,7 @@ enum {
     LP_CHUNK = 32,             /* values of k */
     LP_PANEL_TILES = 2,        /* tiles that a matrix-matrix kernel unpacks at a time */
     LP_PANEL_COLS = 1536,      /* columns of them: a multiple of every packing's block */
-    LP_BATCH_TOKENS = 96,      /* tokens that pass over a panel before the next is unpacked: what the second level holds */
+    LP_BATCH_TOKENS = 144,      /* tokens that pass over a panel before the next is unpacked: what the second level holds */
     LP_DECODE_COLS = 1024,     /* columns that linear_f32 decodes at a time: a multiple of every packing's block */
     LP_DECODE_TILES = 4
 };
