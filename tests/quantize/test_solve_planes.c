@@ -75,8 +75,6 @@ static void the_stored_planes_decode_to_the_solvers_values(void **state)
     float *w = make_weights();
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
         lp_moments *m = make_moments(widths[i]);
-        double mean = 0;
-        for (int64_t j = 0; j < m->k; j++) mean += m->h[j * (m->k + 1)] / (double)m->k;
         for (int f = 0; f < N_FORMATS; f++) {
             const lp_packing *packing = packing_of(formats[f]);
             lp_tensor tensor = {.name = "w", .n_dims = 2, .dim = {m->k, ROWS, 1, 1}, .packing = lp_packing_by_name("f32"),
