@@ -3,7 +3,7 @@
 
     tools/coverage.py BUILD [--missing] [--least PERCENT]
 
-Prints a line per file of src/file and src/model/tokenizer, and fails if the branches taken of all of them together are below
+Prints a line per file of src/file, src/model/tokenizer and src/model/hf, and fails if the branches taken of all of them together are below
 --least percent. --missing lists the lines whose branches were not all taken. Nothing is left out: what cannot be reached (sums of sizes in
 memory that overflow 64 bits) counts as missing."""
 import argparse
@@ -12,7 +12,7 @@ import pathlib
 import subprocess
 import sys
 
-FOLDERS = ("src/file/", "src/model/tokenizer/")
+FOLDERS = ("src/file/", "src/model/tokenizer/", "src/model/hf/")
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
