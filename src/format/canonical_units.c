@@ -96,7 +96,7 @@ static void set_scale(lp_canonical *c)
     const int block = value->format->block[0];
     u->scale = LP_SCALE_F32;
     if (value->scale < 0 || block == 0) {
-        u->scale = LP_SCALE_BLOCK; /* 1 everywhere: what there is multiplies the row */
+        u->scale = LP_SCALE_NONE;
         u->row_scale = true;
         return;
     }
@@ -180,7 +180,8 @@ void lp_canonical_split(const lp_packing *packing, const lp_row *row, int64_t k,
         int64_t b = block ? (first + i * u->unit) / block : 0;
         switch (u->scale) {
         case LP_SCALE_F16: out->scale16[i] = (uint16_t)code_at(scale, row, b); break;
-        case LP_SCALE_BLOCK: out->scale16[i] = block ? (uint16_t)code_at(scale, row, b) : 0x3c00; break;
+        case LP_SCALE_NONE: break;
+        case LP_SCALE_BLOCK: out->scale16[i] = (uint16_t)code_at(scale, row, b); break;
         case LP_SCALE_BF16: out->scale16[i] = (uint16_t)(lp_f32_bits(c->constant * node_at(c, value->scale, row, blocks, b)) >> 16); break;
         case LP_SCALE_F32: out->scale32[i] = c->constant * node_at(c, value->scale, row, blocks, b); break;
         case LP_SCALE_SUPER: case LP_SCALE_SUPER4:

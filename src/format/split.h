@@ -14,7 +14,8 @@ typedef enum lp_scale_kind {
     LP_SCALE_F32,   /* w_u = f32 of the unit, exact: products of an f16 and a small integer with a power of two (IQ1-IQ3) */
     LP_SCALE_BLOCK, /* w_u = f16 of 256 values (TQ1_0, TQ2_0) */
     LP_SCALE_SUPER, /* w_u = f16 of 256 values * int8 of the unit (exact in f32) */
-    LP_SCALE_SUPER4 /* the same with 4-bit scale and offset, which share a byte (Q2_K) */
+    LP_SCALE_SUPER4, /* the same with 4-bit scale and offset, which share a byte (Q2_K) */
+    LP_SCALE_NONE   /* w_u = 1: what scale there is multiplies the finished row */
 } lp_scale_kind;
 
 typedef enum lp_offset_kind {

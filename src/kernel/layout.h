@@ -31,7 +31,7 @@ enum {
     LP_CHUNK = 32,             /* values of k */
     LP_PANEL_TILES = 2,        /* tiles that a matrix-matrix kernel unpacks at a time */
     LP_PANEL_COLS = 1536,      /* columns of them: a multiple of every packing's block */
-    LP_BATCH_TOKENS = 96,      /* tokens that pass over a panel before the next is unpacked: what the second level holds */
+    LP_BATCH_TOKENS = 144,      /* tokens that pass over a panel before the next is unpacked: what the second level holds */
     LP_DECODE_COLS = 1024,     /* columns that linear_f32 decodes at a time: a multiple of every packing's block */
     LP_DECODE_TILES = 4
 };
@@ -42,6 +42,7 @@ enum {
  *   BLOCK          header d: the units of 256 values share one scale; nothing per unit
  *   SUPER          header d (and dmin): int8 per unit; offsets uint8 per unit
  *   SUPER4         header d, dmin: one byte per unit, low nibble scale, high nibble offset
+ *   NONE           nothing: the scale of a unit is 1
  *
  * and where the class has a scale of the row, the tile ends with f32[16]. */
 typedef struct lp_tile_layout {
@@ -56,6 +57,11 @@ typedef struct lp_tile_layout {
     size_t code_bytes;       /* per chunk */
 } lp_tile_layout;
 
+static inline bool lp_scale_has_header(lp_scale_kind scale)
+{
+    return scale == LP_SCALE_BLOCK || scale == LP_SCALE_SUPER || scale == LP_SCALE_SUPER4;
+}
+
 /* By value, from constants where the caller is specialised: everything folds. */
 static inline __attribute__((always_inline)) lp_tile_layout lp_tile_layout_make(int bits, int unit, lp_scale_kind scale,
                                                                                 lp_offset_kind offset)
@@ -67,9 +73,9 @@ static inline __attribute__((always_inline)) lp_tile_layout lp_tile_layout_make(
     l.scale = scale;
     l.offset = offset;
     l.group_chunks = scale >= LP_SCALE_BLOCK ? 8 : 2;
-    l.header_bytes = scale < LP_SCALE_BLOCK ? 0 : offset == LP_OFFSET_KIND_SUPER ? 64 : 32;
+    l.header_bytes = !lp_scale_has_header(scale) ? 0 : offset == LP_OFFSET_KIND_SUPER ? 64 : 32;
     l.scale_bytes = scale <= LP_SCALE_BF16 ? 32 * units : scale == LP_SCALE_F32 ? 64 * units
-                    : scale == LP_SCALE_BLOCK ? 0 : 16 * units;
+                    : scale == LP_SCALE_BLOCK || scale == LP_SCALE_NONE ? 0 : 16 * units;
     l.offset_bytes = offset == LP_OFFSET_KIND_F16 ? 32 * units : offset == LP_OFFSET_KIND_F32 ? 64 * units
                      : offset == LP_OFFSET_KIND_SUPER && scale != LP_SCALE_SUPER4 ? 16 * units : 0;
     l.code_bytes = (size_t)bits * 64;
@@ -94,7 +100,7 @@ typedef struct lp_panel {
 } lp_panel;
 
 /* The parts of a linear call's scratch, each aligned to 64:
- * two panels of LP_PANEL_COLS columns, or one of all; offsets o_u [cols/unit][16] of one tile; and where sums of products
+ * two panels of LP_PANEL_COLS columns, or one of all; offsets o_u [cols/unit][16] of LP_PANEL_TILES tiles, cols values apart; and where sums of products
  * start, -zero * (sum of codes): int32 [LP_BATCH_TOKENS][cols/16]. */
 static inline uint8_t *lp_scratch_start(void *scratch) { return (uint8_t *)(((uintptr_t)scratch + 63) & ~(uintptr_t)63); }
 
@@ -124,7 +130,7 @@ static inline float *lp_scratch_offsets(void *scratch, int64_t cols)
 
 static inline int32_t *lp_scratch_sums(void *scratch, int64_t cols)
 {
-    return (int32_t *)(void *)(lp_scratch_start(scratch) + lp_scratch_panel_cols(cols) * 20 + (size_t)cols * 4);
+    return (int32_t *)(void *)(lp_scratch_start(scratch) + lp_scratch_panel_cols(cols) * 20 + (size_t)cols * 4 * LP_PANEL_TILES);
 }
 
 /* Of a tile whose class has them: f32[16]. */

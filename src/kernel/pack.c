@@ -27,7 +27,7 @@ size_t lp_weight_tile_bytes(const lp_packing *packing, int64_t cols)
 
 size_t lp_linear_scratch_bytes(int64_t cols)
 {
-    size_t integer = lp_scratch_panel_cols(cols) * 20 + (size_t)cols * 4 + (size_t)cols / 4 * LP_BATCH_TOKENS;
+    size_t integer = lp_scratch_panel_cols(cols) * 20 + (size_t)cols * 4 * LP_PANEL_TILES + (size_t)cols / 4 * LP_BATCH_TOKENS;
     /* Decoded weights: one row and tiles of float32. */
     size_t decoded = (size_t)min_i64(cols, LP_DECODE_COLS) * 4 * (1 + LP_TILE_ROWS * LP_DECODE_TILES);
     return (integer > decoded ? integer : decoded) + 128;
@@ -124,7 +124,7 @@ static void put_scales(uint8_t *tile, const chunk_place *p, const lp_tile_layout
         case LP_SCALE_SUPER4:
             scale[16 * u + row] = (uint8_t)((s->sub[first + u] & 15) | s->sub_offset[first + u] << 4);
             break;
-        default: /* BLOCK: in the header */
+        default: /* BLOCK: in the header; NONE */
             break;
         }
         if (l->offset == LP_OFFSET_KIND_F16) put_u16(offset + 32 * u + 2 * row, s->offset16[first + u]);
@@ -141,6 +141,7 @@ static float scale_of(const uint8_t *tile, const chunk_place *p, const lp_tile_l
     case LP_SCALE_BF16: return lp_bf16_to_f32(lp_read_u16(scale + 32 * u + 2 * row));
     case LP_SCALE_F32: return lp_f32_from_bits(lp_read_u32(scale + 64 * u + 4 * row));
     case LP_SCALE_BLOCK: return lp_f16_to_f32(lp_read_u16(header));
+    case LP_SCALE_NONE: return 1;
     case LP_SCALE_SUPER: return lp_f16_to_f32(lp_read_u16(header)) * (float)(int8_t)scale[16 * u + row];
     default: return lp_f16_to_f32(lp_read_u16(header)) * (float)(scale[16 * u + row] & 15);
     }

@@ -237,6 +237,7 @@ static void units_stand_for_the_decoded_values(void **state)
                 double w = u->scale == LP_SCALE_F16     ? (double)lp_f16_to_f32(s.scale16[n])
                            : u->scale == LP_SCALE_BF16  ? (double)lp_bf16_to_f32(s.scale16[n])
                            : u->scale == LP_SCALE_F32   ? (double)s.scale32[n]
+                           : u->scale == LP_SCALE_NONE  ? 1
                            : u->scale == LP_SCALE_BLOCK ? (double)lp_f16_to_f32(s.scale16[0])
                                                         : (double)lp_f16_to_f32(s.scale16[0]) * s.sub[n];
                 if (u->row_scale) w *= (double)s.row_scale;

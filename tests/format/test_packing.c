@@ -222,6 +222,7 @@ static float unit_scale(const lp_unit_class *units, const lp_split *split, int u
     case LP_SCALE_F32: return split->scale32[u];
     case LP_SCALE_BLOCK: return lp_f16_to_f32(split->scale16[0]);
     case LP_SCALE_SUPER: case LP_SCALE_SUPER4: return lp_f16_to_f32(split->scale16[0]) * (float)split->sub[u];
+    case LP_SCALE_NONE: return 1;
     }
     return 0;
 }

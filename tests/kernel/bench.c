@@ -1,5 +1,5 @@
 /* Speed of the kernels beside the processor's own peaks, probed in the same run. Usage: test_kernels --bench
- * [NAME [ROWS COLUMNS]], where NAME is part of a packing's or function's name. */
+ * [NAME [ROWS COLUMNS [TOKENS]]], where NAME is part of a packing's or function's name, or the text of a format of our own. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +9,7 @@
 #include "kernel/probe.h"
 
 static const char *filter = "";
+static int64_t only_tokens; /* 0: all */
 static bool is_wanted(const char *name) { return strstr(name, filter) != NULL; }
 
 /* The thread's own time: everything here is one thread, and other programs may share the processor. */
@@ -132,6 +133,7 @@ static void bench_linear(const lp_kernels *k, const lp_packing *packing, int64_t
     bool in_l2 = footprint < (size_t)900 << 10, in_memory = footprint > (size_t)64 << 20;
     for (int i = 0; i < (int)(sizeof tokens / sizeof *tokens); i++) {
         b.n = tokens[i];
+        if (only_tokens && b.n != only_tokens) continue;
         if (in_memory && b.n > 3) break;
         peaks p = probe_instructions(k->isa);
         float *x = guarded((size_t)(b.n * cols) * 4);
@@ -248,6 +250,7 @@ int run_bench(int argc, char **argv)
 {
     if (argc > 0) filter = argv[0];
     int64_t rows = argc > 1 ? atol(argv[1]) : 2048, cols = argc > 2 ? atol(argv[2]) : 2048;
+    if (argc > 3) only_tokens = atol(argv[3]);
     if (lp_isa_select(NULL) != LP_OK) {
         fprintf(stderr, "%s\n", lp_error());
         return 2;
@@ -256,6 +259,18 @@ int run_bench(int argc, char **argv)
     peaks p = probe(k->isa);
     printf("%s on %s: int8 %.0f GMAC/s, f32 %.1f GMAC/s, L2 %.0f GB/s, memory %.1f GB/s\n", lp_isa_name(k->isa),
            lp_cpu_name(), p.int8, p.f32, p.l2, p.memory);
+    if (strchr(filter, ':')) {
+        lp_format *format;
+        const lp_packing *packing;
+        if (lp_format_parse(filter, &format) != LP_OK || lp_packing_create(format, &packing) != LP_OK) {
+            fprintf(stderr, "%s\n", lp_error());
+            return 2;
+        }
+        bench_linear(k, packing, rows, cols, &p);
+        lp_packing_free(packing);
+        lp_format_free(format);
+        return 0;
+    }
     for (int i = 0; i < lp_packing_count(); i++) {
         const lp_packing *packing = lp_packing_at(i);
         if (!is_wanted(packing->name) || (!packing->is_float && !lp_packing_unit_class(packing))) continue;

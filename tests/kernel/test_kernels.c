@@ -149,6 +149,7 @@ static bool reference_layers_follow_the_units_of_the_source(const test_subject *
                         float w = c->scale == LP_SCALE_F16     ? lp_f16_to_f32(s.scale16[u])
                                   : c->scale == LP_SCALE_BF16  ? lp_bf16_to_f32(s.scale16[u])
                                   : c->scale == LP_SCALE_F32   ? s.scale32[u]
+                                  : c->scale == LP_SCALE_NONE  ? 1
                                   : c->scale == LP_SCALE_BLOCK ? lp_f16_to_f32(s.scale16[0])
                                                                : lp_f16_to_f32(s.scale16[0]) * (float)s.sub[u];
                         sum = fmaf((float)dot, w * x.scale[k / 32], sum);

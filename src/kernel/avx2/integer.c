@@ -10,9 +10,9 @@
 #define CENTRED 1
 /* The name tells the unit and how many pairs of products fit into 16 bits; s: signed codes. */
 #define KINDS(KIND) \
-    KIND(u32_8, 4, false, 32) KIND(u32_4, 5, false, 32) KIND(u32_s, 8, false, 32) \
-    KIND(u16_4, 4, false, 16) KIND(u16_2, 6, false, 16) KIND(u16_s, 8, false, 16) \
-    KIND(u32_2, 6, false, 32)
+    KIND(u32_8, 4, false, 32, F16) KIND(u32_4, 5, false, 32, F16) KIND(u32_s, 8, false, 32, F16) \
+    KIND(u16_4, 4, false, 16, F16) KIND(u16_2, 6, false, 16, F16) KIND(u16_s, 8, false, 16, F16) \
+    KIND(u32_2, 6, false, 32, F16)
 static int kind_of(const lp_unit_class *c)
 {
     bool is_signed = c->table || c->code_bits == 8;
@@ -95,7 +95,7 @@ typedef struct header {
 INLINE header load_header(shape s, const uint8_t *p)
 {
     header h = {v16_set1(0), v16_set1(0)};
-    if (s.scale >= LP_SCALE_BLOCK) h.d = v16_load_f16(p);
+    if (lp_scale_has_header(s.scale)) h.d = v16_load_f16(p);
     if (s.offset == LP_OFFSET_KIND_SUPER) h.minus_dmin = v16_negate(v16_load_f16(p + 32));
     return h;
 }
@@ -116,6 +116,7 @@ INLINE v16 unit_scale(shape s, header h, const uint8_t *scale, int u)
     case LP_SCALE_BF16: return v16_load_bf16(scale + 32 * u);
     case LP_SCALE_F32: return v16_load((const float *)(const void *)(scale + 64 * u));
     case LP_SCALE_BLOCK: return h.d;
+    case LP_SCALE_NONE: return v16_set1(1);
     case LP_SCALE_SUPER: return v16_mul(h.d, from_i8(load128(scale + 16 * u)));
     default: return v16_mul(h.d, from_u8(_mm_and_si128(load128(scale + 16 * u), _mm_set1_epi8(15))));
     }

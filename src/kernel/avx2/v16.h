@@ -15,6 +15,8 @@ typedef struct v16 {
 
 /* Vectors of a register tile that go with 1, 2, up to 6 others: a power of two each. */
 enum { V16_TILES_1 = 4, V16_TILES_2 = 2, V16_TILES_6 = 1 };
+/* The same for the scores of one query, where a whole group fits into registers. */
+enum { V16_SCORES_1 = 4 };
 
 /* The first n of 8 lanes; n may be anything. */
 INLINE __m256i lanes(int64_t n)
@@ -26,6 +28,7 @@ INLINE __m256i lanes(int64_t n)
 #define EACH(expression_a, expression_b) ((v16){expression_a, expression_b})
 
 INLINE void prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+INLINE void prefetch_l2(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 INLINE v16 v16_load(const float *p) { return EACH(_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)); }
 INLINE v16 v16_load_n(const float *p, int64_t n)
 {

@@ -95,7 +95,7 @@ typedef struct header {
 INLINE header load_header(shape s, const uint8_t *p)
 {
     header h = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    if (s.scale >= LP_SCALE_BLOCK) h.d = f16x16(p);
+    if (lp_scale_has_header(s.scale)) h.d = f16x16(p);
     if (s.offset == LP_OFFSET_KIND_SUPER)
         h.minus_dmin = _mm512_castsi512_ps(
             _mm512_xor_si512(_mm512_castps_si512(f16x16(p + 32)), _mm512_set1_epi32((int)0x80000000u)));
@@ -112,6 +112,7 @@ INLINE __m512 unit_scale(shape s, header h, const uint8_t *scale, int u)
             _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)(scale + 32 * u))), 16));
     case LP_SCALE_F32: return _mm512_loadu_ps(scale + 64 * u);
     case LP_SCALE_BLOCK: return h.d;
+    case LP_SCALE_NONE: return _mm512_set1_ps(1);
     case LP_SCALE_SUPER: return _mm512_mul_ps(h.d, i8x16(scale + 16 * u));
     default: {
         __m512i both = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(scale + 16 * u)));
@@ -171,7 +172,8 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
                         else a = dot4_broadcast(a, code[g], t.code + row + 4 * g);
                     }
                     if (two_chains) a = _mm512_add_epi32(a, in_place ? _mm512_srai_epi32(b, 4) : b);
-                    __m512 product = _mm512_mul_ps(w, broadcast_float(t.scale + row));
+                    __m512 product = broadcast_float(t.scale + row);
+                    if (s.scale != LP_SCALE_NONE) product = _mm512_mul_ps(w, product);
                     sum[m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(a), product, sum[m]);
                     if (s.offset != LP_OFFSET_KIND_NONE)
                         offset_sum[m] = _mm512_fmadd_ps(unit_offset(s, h, p.scale, p.offset, u),
@@ -197,8 +199,8 @@ INLINE void unpack_codes_to(shape s, const lp_unit_class *units, const uint8_t *
 #define FUSED_TOKENS 32
 #define PANEL_TILES 2
 #define CENTRED 0
-#define KINDS(KIND) KIND(u16, 4, false, 16) KIND(u32, 4, false, 32)
-static int kind_of(const lp_unit_class *c) { return c->unit == 32; }
+#define KINDS(KIND) KIND(u16, 4, false, 16, F16) KIND(u32, 4, false, 32, F16) KIND(row, 4, false, 32, NONE)
+static int kind_of(const lp_unit_class *c) { return c->unit == 16 ? 0 : c->scale == LP_SCALE_NONE ? 2 : 1; }
 
 INLINE void multiply(shape shape_, int n_tiles, int n_tokens, const lp_panel *panel, int64_t n_chunks, tokens t,
                      v16 sum[PANEL_TILES][BLOCK_TOKENS])
@@ -221,12 +223,13 @@ INLINE void multiply(shape shape_, int n_tiles, int n_tokens, const lp_panel *pa
                     if (n_tiles > 1) a[1][m] = dot4(a[1][m], c1, x);
                 }
             }
+            const bool scaled = shape_.scale != LP_SCALE_NONE;
             __m512 w0 = _mm512_load_ps(p0.scale + 16 * u), w1 = _mm512_load_ps(p1.scale + 16 * u);
             UNROLL for (int m = 0; m < n_tokens; m++) {
                 __m512 s = broadcast_float(at_token(t.scale, t3.scale, t.stride, m));
-                sum[0][m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(a[0][m]), _mm512_mul_ps(w0, s), sum[0][m]);
+                sum[0][m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(a[0][m]), scaled ? _mm512_mul_ps(w0, s) : s, sum[0][m]);
                 if (n_tiles > 1)
-                    sum[1][m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(a[1][m]), _mm512_mul_ps(w1, s), sum[1][m]);
+                    sum[1][m] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(a[1][m]), scaled ? _mm512_mul_ps(w1, s) : s, sum[1][m]);
             }
         }
         next_chunk_of_panel(&p0, per_chunk);

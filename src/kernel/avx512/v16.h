@@ -10,8 +10,11 @@
 typedef __m512 v16;
 /* Vectors of a register tile that go with 1, 2, up to 6 others: a power of two each. */
 enum { V16_TILES_1 = 4, V16_TILES_2 = 4, V16_TILES_6 = 4 };
+/* The same for the scores of one query, where a whole group fits into registers. */
+enum { V16_SCORES_1 = 16 };
 
 INLINE void prefetch(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+INLINE void prefetch_l2(const void *p) { _mm_prefetch((const char *)p, _MM_HINT_T1); }
 INLINE v16 v16_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE v16 v16_load_n(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(lane_mask(n), p); }
 INLINE void v16_store(float *p, v16 x) { _mm512_storeu_ps(p, x); }

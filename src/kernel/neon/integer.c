@@ -7,7 +7,7 @@
 #define FUSED_TOKENS 3
 #define PANEL_TILES 1
 #define CENTRED 1
-#define KINDS(KIND) KIND(u16, 4, false, 16) KIND(u32, 4, false, 32)
+#define KINDS(KIND) KIND(u16, 4, false, 16, F16) KIND(u32, 4, false, 32, F16)
 static int kind_of(const lp_unit_class *c) { return c->unit == 32; }
 
 INLINE int8x16_t broadcast4(const uint8_t *p)
@@ -72,7 +72,7 @@ typedef struct header {
 INLINE header load_header(shape s, const uint8_t *p)
 {
     header h = {v16_set1(0), v16_set1(0)};
-    if (s.scale >= LP_SCALE_BLOCK) h.d = v16_load_f16(p);
+    if (lp_scale_has_header(s.scale)) h.d = v16_load_f16(p);
     if (s.offset == LP_OFFSET_KIND_SUPER) h.minus_dmin = v16_negate(v16_load_f16(p + 32));
     return h;
 }
@@ -97,6 +97,7 @@ INLINE v16 unit_scale(shape s, header h, const uint8_t *scale, int u)
     case LP_SCALE_BF16: return v16_load_bf16(scale + 32 * u);
     case LP_SCALE_F32: return v16_load((const float *)(const void *)(scale + 64 * u));
     case LP_SCALE_BLOCK: return h.d;
+    case LP_SCALE_NONE: return v16_set1(1);
     case LP_SCALE_SUPER: return v16_mul(h.d, from_i8(vreinterpretq_s8_u8(vld1q_u8(scale + 16 * u))));
     default: return v16_mul(h.d, from_u8(vandq_u8(vld1q_u8(scale + 16 * u), vdupq_n_u8(15))));
     }

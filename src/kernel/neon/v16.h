@@ -16,11 +16,14 @@ typedef struct v16 {
 
 /* Vectors of a register tile that go with 1, 2, up to 6 others: a power of two each. */
 enum { V16_TILES_1 = 4, V16_TILES_2 = 2, V16_TILES_6 = 1 };
+/* The same for the scores of one query, where a whole group fits into registers. */
+enum { V16_SCORES_1 = 4 };
 
 #define EACH(expression) \
     ((v16){{({ enum { i = 0 }; expression; }), ({ enum { i = 1 }; expression; }), ({ enum { i = 2 }; expression; }), ({ enum { i = 3 }; expression; })}})
 
 INLINE void prefetch(const void *p) { __builtin_prefetch(p); }
+INLINE void prefetch_l2(const void *p) { __builtin_prefetch(p, 0, 2); }
 INLINE v16 v16_load(const float *p) { return EACH(vld1q_f32(p + 4 * i)); }
 INLINE void v16_store(float *p, v16 x)
 {

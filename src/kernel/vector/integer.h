@@ -7,7 +7,7 @@
  *   PANEL_TILES                   panels of a register tile: 1 or 2
  *   CENTRED                       1: byte codes and table values are used as signed value - zero and their sums start at
  *                                 0; the others start at -zero * (sum of x codes)
- *   KINDS(KIND)                   KIND(name, bits, table, unit) for every product of panels that is compiled apart
+ *   KINDS(KIND)                   KIND(name, bits, table, unit, scale) for every product of panels that is compiled apart
  *   kind_of(class)                which one a class needs
  *   fused_tile(shape, n, ...)     one tile times n <= BLOCK_TOKENS tokens, unpacked in registers
  *   unpack_tile(shape, ...)       columns of one tile to a panel, or its offsets (unit_offset)
@@ -39,11 +39,14 @@ typedef struct tokens {
     size_t stride, start_stride;
 } tokens;
 
-/* Outputs y[m*ldy + 16*i + lane] of tile i and token m; rows that exist from the first tile on. */
+/* Outputs y[m*ldy + 16*i + lane] of tile i and token m; rows that exist from the first tile on. These structs go to kernels
+ * by reference: a copy on the stack would be read with wider loads than it was written with, and wait for all earlier stores. */
 typedef struct output {
     float *y;
     int64_t ldy;
     int64_t rows;
+    const uint8_t *row_scale; /* of the first tile: float[16] that the finished chains are multiplied by; NULL: none */
+    size_t row_scale_stride;  /* bytes to that of the next tile */
 } output;
 
 /* Row m of several that lie `stride` apart, from two pointers that stand three rows apart: all six rows are within reach

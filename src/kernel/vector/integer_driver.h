@@ -19,8 +19,9 @@ static tokens prepare_tokens(const lp_weight *w, const void *act, int64_t first,
 }
 
 /* From row n and chunk `chunk` on. */
-INLINE tokens skip_tokens(tokens t, int64_t n, int64_t chunk, int units_per_chunk)
+INLINE tokens skip_tokens(const tokens *all, int64_t n, int64_t chunk, int units_per_chunk)
 {
+    tokens t = *all;
     size_t rows = t.stride * (size_t)n, units = (size_t)(chunk * units_per_chunk) * 4;
     t.code += rows + (size_t)chunk * LP_CHUNK;
     t.scale += rows + (size_t)chunk * 4;
@@ -36,47 +37,60 @@ INLINE void put_sum(float *y, v16 sum, bool add_to_y, int64_t rows)
     else if (rows > 0) v16_store_n(y, add_to_y ? v16_add(v16_load_n(y, rows), sum) : sum, rows);
 }
 
-/* Adds the chains of fmaf(o_u, h_u, z) over ascending units to y. */
-INLINE void add_offset_sums(int n_tokens, const float *offset, int64_t units, tokens t, output out)
+/* Adds the chains of fmaf(o_u, h_u, z) over ascending units to y; tile i has its offsets i * stride further on. */
+INLINE void add_offset_sums(int n_tiles, int n_tokens, const float *offset, int64_t stride, int64_t units, const tokens *t,
+                            const output *out)
 {
-    v16 z[BLOCK_TOKENS];
-    const uint8_t *h = t.h, *h3 = t.h + 3 * t.stride;
-    UNROLL for (int m = 0; m < n_tokens; m++) z[m] = v16_set1(0);
-    for (int64_t u = 0; u < units; u++, h += 4, h3 += 4) {
-        v16 o = v16_load(offset + LP_TILE_ROWS * u);
+    v16 z[PANEL_TILES][BLOCK_TOKENS];
+    const uint8_t *h = t->h, *h3 = t->h + 3 * t->stride;
+    UNROLL for (int i = 0; i < n_tiles; i++)
+        UNROLL for (int m = 0; m < n_tokens; m++) z[i][m] = v16_set1(0);
+    for (int64_t u = 0; u < units; u++, h += 4, h3 += 4, offset += LP_TILE_ROWS) {
+        v16 o[PANEL_TILES];
+        UNROLL for (int i = 0; i < n_tiles; i++) o[i] = v16_load(offset + i * stride);
         UNROLL for (int m = 0; m < n_tokens; m++) {
             float x;
-            memcpy(&x, at_token(h, h3, t.stride, m), 4);
-            z[m] = v16_fma(o, v16_set1(x), z[m]);
+            memcpy(&x, at_token(h, h3, t->stride, m), 4);
+            UNROLL for (int i = 0; i < n_tiles; i++) z[i][m] = v16_fma(o[i], v16_set1(x), z[i][m]);
         }
     }
-    UNROLL for (int m = 0; m < n_tokens; m++) put_sum(out.y + m * out.ldy, z[m], true, out.rows);
+    UNROLL for (int i = 0; i < n_tiles; i++)
+        UNROLL for (int m = 0; m < n_tokens; m++)
+            put_sum(out->y + m * out->ldy + LP_TILE_ROWS * i, z[i][m], true, out->rows - LP_TILE_ROWS * i);
+}
+
+/* Times the scale of the row, where there is one. */
+INLINE v16 times_row(const output *out, int tile, v16 sum)
+{
+    if (!out->row_scale) return sum;
+    return v16_mul(sum, v16_load((const float *)(const void *)(out->row_scale + out->row_scale_stride * (size_t)tile)));
 }
 
 /* The chains go on from y unless the panels are of the first columns. */
-INLINE void multiply_and_put(shape s, int n_tiles, int n_tokens, const lp_panel *panel, int64_t n_chunks, tokens t,
-                             bool is_first, output out)
+INLINE void multiply_and_put(shape s, int n_tiles, int n_tokens, const lp_panel *panel, int64_t n_chunks, const tokens *t,
+                             bool is_first, const output *out)
 {
     v16 sum[PANEL_TILES][BLOCK_TOKENS];
     UNROLL for (int i = 0; i < n_tiles; i++)
         UNROLL for (int m = 0; m < n_tokens; m++) {
-            const float *y = out.y + m * out.ldy + LP_TILE_ROWS * i;
-            int64_t rows = out.rows - LP_TILE_ROWS * i;
+            const float *y = out->y + m * out->ldy + LP_TILE_ROWS * i;
+            int64_t rows = out->rows - LP_TILE_ROWS * i;
             sum[i][m] = is_first ? v16_set1(0) : rows >= LP_TILE_ROWS ? v16_load(y) : v16_load_n(y, rows);
         }
-    multiply(s, n_tiles, n_tokens, panel, n_chunks, t, sum);
+    multiply(s, n_tiles, n_tokens, panel, n_chunks, *t, sum);
     UNROLL for (int i = 0; i < n_tiles; i++)
         UNROLL for (int m = 0; m < n_tokens; m++)
-            put_sum(out.y + m * out.ldy + LP_TILE_ROWS * i, sum[i][m], false, out.rows - LP_TILE_ROWS * i);
+            put_sum(out->y + m * out->ldy + LP_TILE_ROWS * i, times_row(out, i, sum[i][m]), false, out->rows - LP_TILE_ROWS * i);
 }
 
-INLINE void fused_and_put(shape s, int n_tokens, const lp_unit_class *units, const uint8_t *tile, int64_t cols, tokens t,
-                          output out)
+INLINE void fused_and_put(shape s, int n_tokens, const lp_unit_class *units, const uint8_t *tile, int64_t cols,
+                          const tokens *t, const output *out)
 {
     v16 sum[BLOCK_TOKENS], offset[BLOCK_TOKENS];
-    fused_tile(s, n_tokens, units, tile, cols, t, sum, offset);
+    fused_tile(s, n_tokens, units, tile, cols, *t, sum, offset);
     UNROLL for (int m = 0; m < n_tokens; m++)
-        put_sum(out.y + m * out.ldy, s.offset == LP_OFFSET_KIND_NONE ? sum[m] : v16_add(sum[m], offset[m]), false, out.rows);
+        put_sum(out->y + m * out->ldy, s.offset == LP_OFFSET_KIND_NONE ? times_row(out, 0, sum[m]) : v16_add(sum[m], offset[m]),
+                false, out->rows);
 }
 
 /* All offsets of a tile, if its class has any. */
@@ -118,48 +132,52 @@ INLINE void unpack_columns(shape s, const lp_unit_class *units, const uint8_t *t
 
 /* ---- instances ------------------------------------------------------------------------------------------------------ */
 
-typedef void offsets_function(const float *offset, int64_t units, tokens t, output out);
-typedef void multiply_function(const lp_panel *panel, int64_t n_chunks, tokens t, bool is_first, output out);
-typedef void fused_function(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int n_tokens, tokens t, output out);
+typedef void offsets_function(const float *offset, int64_t stride, int64_t units, const tokens *t, const output *out);
+typedef void multiply_function(const lp_panel *panel, int64_t n_chunks, const tokens *t, bool is_first, const output *out);
+typedef void fused_function(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int n_tokens, const tokens *t, const output *out);
 typedef void unpack_function(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int64_t first_chunk,
                              int64_t n_chunks, lp_panel *panel);
 typedef void unpack_offsets_function(const lp_unit_class *units, const uint8_t *tile, int64_t cols, float *offset);
 
-#define OFFSETS(n)                                                                          \
-    static void add_offsets_##n(const float *offset, int64_t units, tokens t, output out)   \
-    {                                                                                       \
-        add_offset_sums(n, offset, units, t, out);                                          \
+#define OFFSETS(tiles, n)                                                                                              \
+    static void add_offsets_##tiles##_##n(const float *offset, int64_t stride, int64_t units, const tokens *t, const output *out)    \
+    {                                                                                                                  \
+        add_offset_sums(tiles, n, offset, stride, units, t, out);                                                      \
     }
-OFFSETS(1)
-OFFSETS(2)
-OFFSETS(3)
-OFFSETS(4)
-OFFSETS(5)
-OFFSETS(6)
-static offsets_function *const offsets_functions[BLOCK_TOKENS] = {add_offsets_1, add_offsets_2, add_offsets_3,
-                                                                  add_offsets_4, add_offsets_5, add_offsets_6};
+#define OFFSETS_TOKENS(tiles) \
+    OFFSETS(tiles, 1) OFFSETS(tiles, 2) OFFSETS(tiles, 3) OFFSETS(tiles, 4) OFFSETS(tiles, 5) OFFSETS(tiles, 6)
+#define OFFSETS_ROW(tiles)                                                                                             \
+    {add_offsets_##tiles##_1, add_offsets_##tiles##_2, add_offsets_##tiles##_3, add_offsets_##tiles##_4,               \
+     add_offsets_##tiles##_5, add_offsets_##tiles##_6},
+OFFSETS_TOKENS(1)
+#if PANEL_TILES == 2
+OFFSETS_TOKENS(2)
+static offsets_function *const offsets_functions[PANEL_TILES][BLOCK_TOKENS] = {OFFSETS_ROW(1) OFFSETS_ROW(2)};
+#else
+static offsets_function *const offsets_functions[PANEL_TILES][BLOCK_TOKENS] = {OFFSETS_ROW(1)};
+#endif
 
-#define MULTIPLY(name, bits, table, unit, tiles, n)                                                                   \
+#define MULTIPLY(name, bits, table, unit, scale, tiles, n)                                                            \
     static __attribute__((noinline)) void multiply_##name##_##tiles##_##n(const lp_panel *panel, int64_t n_chunks,    \
-                                                                          tokens t, bool is_first, output out)        \
+                                                                          const tokens *t, bool is_first, const output *out)        \
     {                                                                                                                 \
-        const shape s = {bits, table, unit, LP_SCALE_F16, LP_OFFSET_KIND_NONE};                                  \
+        const shape s = {bits, table, unit, LP_SCALE_##scale, LP_OFFSET_KIND_NONE};                                   \
         multiply_and_put(s, tiles, n, panel, n_chunks, t, is_first, out);                                             \
     }
-#define MULTIPLY_TOKENS(name, bits, table, unit, tiles)                                                         \
-    MULTIPLY(name, bits, table, unit, tiles, 1) MULTIPLY(name, bits, table, unit, tiles, 2)                     \
-    MULTIPLY(name, bits, table, unit, tiles, 3) MULTIPLY(name, bits, table, unit, tiles, 4)                     \
-    MULTIPLY(name, bits, table, unit, tiles, 5) MULTIPLY(name, bits, table, unit, tiles, 6)
+#define MULTIPLY_TOKENS(name, bits, table, unit, scale, tiles)                                                  \
+    MULTIPLY(name, bits, table, unit, scale, tiles, 1) MULTIPLY(name, bits, table, unit, scale, tiles, 2)       \
+    MULTIPLY(name, bits, table, unit, scale, tiles, 3) MULTIPLY(name, bits, table, unit, scale, tiles, 4)       \
+    MULTIPLY(name, bits, table, unit, scale, tiles, 5) MULTIPLY(name, bits, table, unit, scale, tiles, 6)
 #define MULTIPLY_ROW(name, tiles)                                                                               \
     {multiply_##name##_##tiles##_1, multiply_##name##_##tiles##_2, multiply_##name##_##tiles##_3,               \
      multiply_##name##_##tiles##_4, multiply_##name##_##tiles##_5, multiply_##name##_##tiles##_6},
 #if PANEL_TILES == 2
-#define KIND(name, bits, table, unit) \
-    MULTIPLY_TOKENS(name, bits, table, unit, 1) MULTIPLY_TOKENS(name, bits, table, unit, 2)
-#define KIND_ROW(name, bits, table, unit) {MULTIPLY_ROW(name, 1) MULTIPLY_ROW(name, 2)},
+#define KIND(name, bits, table, unit, scale) \
+    MULTIPLY_TOKENS(name, bits, table, unit, scale, 1) MULTIPLY_TOKENS(name, bits, table, unit, scale, 2)
+#define KIND_ROW(name, bits, table, unit, scale) {MULTIPLY_ROW(name, 1) MULTIPLY_ROW(name, 2)},
 #else
-#define KIND(name, bits, table, unit) MULTIPLY_TOKENS(name, bits, table, unit, 1)
-#define KIND_ROW(name, bits, table, unit) {MULTIPLY_ROW(name, 1)},
+#define KIND(name, bits, table, unit, scale) MULTIPLY_TOKENS(name, bits, table, unit, scale, 1)
+#define KIND_ROW(name, bits, table, unit, scale) {MULTIPLY_ROW(name, 1)},
 #endif
 KINDS(KIND)
 /* [kind][tiles - 1][tokens - 1] */
@@ -174,8 +192,8 @@ static multiply_function *const multiply_functions[][PANEL_TILES][BLOCK_TOKENS] 
 #define FUSED_MORE
 #endif
 #define CLASS(name, bits, table, unit, scale, offset)                                                               \
-    static void fused_##name(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int n_tokens, tokens t, \
-                             output out)                                                                            \
+    static void fused_##name(const lp_unit_class *units, const uint8_t *tile, int64_t cols, int n_tokens, const tokens *t, \
+                             const output *out)                                                                            \
     {                                                                                                               \
         const shape s = {bits, table, unit, LP_SCALE_##scale, LP_OFFSET_KIND_##offset};                        \
         if (n_tokens == 1) fused_and_put(s, 1, units, tile, cols, t, out);                                          \
@@ -254,7 +272,8 @@ static const uint8_t *tile_at(const batch *b, int64_t tile) { return b->w->tiles
 
 static output output_at(const batch *b, int64_t tile, int64_t m)
 {
-    output out = {b->y + m * b->ldy + tile * LP_TILE_ROWS, b->ldy, b->w->rows - tile * LP_TILE_ROWS};
+    output out = {b->y + m * b->ldy + tile * LP_TILE_ROWS, b->ldy, b->w->rows - tile * LP_TILE_ROWS, NULL, b->w->tile_bytes};
+    if (b->w->units->row_scale) out.row_scale = (const uint8_t *)lp_tile_row_scales(tile_at(b, tile), b->w->tile_bytes);
     return out;
 }
 
@@ -263,7 +282,9 @@ static void linear_fused(const batch *b)
     for (int64_t tile = b->tile0; tile < b->tile1; tile++)
         for (int64_t m = 0; m < b->n;) {
             const int block = tokens_of_block(b->n - m);
-            b->c->fused(b->w->units, tile_at(b, tile), b->w->cols, block, skip_tokens(b->t, m, 0, 0), output_at(b, tile, m));
+            const tokens t = skip_tokens(&b->t, m, 0, 0);
+            const output out = output_at(b, tile, m);
+            b->c->fused(b->w->units, tile_at(b, tile), b->w->cols, block, &t, &out);
             m += block;
         }
 }
@@ -283,8 +304,10 @@ static void linear_panels(const batch *b)
                 b->c->unpack(b->w->units, tile_at(b, tile + i), b->w->cols, chunk, n_chunks, &panel[i]);
             for (int64_t m = 0; m < b->n;) {
                 const int block = tokens_of_block(b->n - m);
-                multiply_functions[kind][n_tiles - 1][block - 1](panel, n_chunks, skip_tokens(b->t, m, chunk, per_chunk),
-                                                                 chunk == 0, output_at(b, tile, m));
+                const tokens t = skip_tokens(&b->t, m, chunk, per_chunk);
+                output out = output_at(b, tile, m);
+                if (chunk + n_chunks < chunks) out.row_scale = NULL; /* not yet finished */
+                multiply_functions[kind][n_tiles - 1][block - 1](panel, n_chunks, &t, chunk == 0, &out);
                 m += block;
             }
         }
@@ -294,26 +317,16 @@ static void linear_panels(const batch *b)
 static void add_offsets(const batch *b)
 {
     float *offset = lp_scratch_offsets(b->scratch, b->w->cols);
-    for (int64_t tile = b->tile0; tile < b->tile1; tile++) {
-        b->c->unpack_offsets(b->w->units, tile_at(b, tile), b->w->cols, offset);
+    for (int64_t tile = b->tile0; tile < b->tile1; tile += PANEL_TILES) {
+        const int n_tiles = b->tile1 - tile < PANEL_TILES ? 1 : PANEL_TILES;
+        for (int i = 0; i < n_tiles; i++)
+            b->c->unpack_offsets(b->w->units, tile_at(b, tile + i), b->w->cols, offset + i * b->w->cols);
         for (int64_t m = 0; m < b->n;) {
             const int block = tokens_of_block(b->n - m);
-            offsets_functions[block - 1](offset, b->w->cols / b->w->units->unit, skip_tokens(b->t, m, 0, 0),
-                                         output_at(b, tile, m));
+            const tokens t = skip_tokens(&b->t, m, 0, 0);
+            const output out = output_at(b, tile, m);
+            offsets_functions[n_tiles - 1][block - 1](offset, b->w->cols, b->w->cols / b->w->units->unit, &t, &out);
             m += block;
-        }
-    }
-}
-
-/* Scales that are constant along a row multiply the finished chain (there is no other one then). */
-static void multiply_rows(const batch *b)
-{
-    for (int64_t tile = b->tile0; tile < b->tile1; tile++) {
-        v16 scale = v16_load(lp_tile_row_scales(tile_at(b, tile), b->w->tile_bytes));
-        for (int64_t m = 0; m < b->n; m++) {
-            output out = output_at(b, tile, m);
-            if (out.rows >= LP_TILE_ROWS) v16_store(out.y, v16_mul(v16_load(out.y), scale));
-            else v16_store_n(out.y, v16_mul(v16_load_n(out.y, out.rows), scale), out.rows);
         }
     }
 }
@@ -332,6 +345,5 @@ static void linear_i8(const lp_weight *w, int64_t tile0, int64_t tile1, const vo
             linear_panels(&b);
             if (w->units->offset != LP_OFFSET_KIND_NONE) add_offsets(&b);
         }
-        if (w->units->row_scale) multiply_rows(&b);
     }
 }
