@@ -33,7 +33,7 @@ FILES = {
     "src/file/safetensors_folder.c": JSON, "src/file/safetensors_write.c": JSON,
     "src/base/arena.c": ["tests/base/test_arena", "tests/hard/test_memory chat"],
     "src/base/map.c": ["tests/base/test_map", "tests/hard/test_io read a"],
-    "src/base/output.c": ["tests/base/test_output", "tests/hard/test_io set of files"],
+    "src/base/output.c": ["tests/base/test_output", "tests/hard/test_io set", "tests/hard/test_io begin"],
     "src/base/checked.h": ["tests/base/test_arena", "tests/file/test_gguf_verdicts", "tests/file/test_gguf_write", "tests/file/test_safetensors",
                            "tests/file/test_edges"],
 }
@@ -88,6 +88,10 @@ EQUIVALENT = [
     ("src/file/safetensors_write.c", "if (n < 0 || (size_t)n >= sizeof buffer)", "the bound - 1 at 7", "vsnprintf returns -1 for formats only that are not used"),
     ("src/file/safetensors_write.c", "for (size_t length = 1; length <= 4", "the bound + 1 at 32", "five bytes are no sequence where four are none"),
     ("src/file/safetensors_write.c", "size_t length = c < 0x80 ? 1", "the bound - 1", "DEL is a sequence of one byte"),
+    ("src/base/output.c", "ssize_t written = write(output->file", "*", "no memory has SSIZE_MAX bytes"),
+    ("src/base/output.c", "if (n == 0) return LP_OK;", "*", QUICK),
+    ("src/base/output.c", "if (n > BUFFER - output->n_buffered) {", "> is >=", "the same bytes, buffered or not"),
+    ("src/base/output.c", "if (n >= BUFFER) return write_through", "*", "the same bytes, buffered or not"),
     ("src/base/map.c", "return syscall(SYS_mmap2", "*", "not compiled on machines of 64 bits"),
     ("src/base/map.c", "if ((uint64_t)s.st_size > PTRDIFF_MAX)", "*", "no st_size is larger"),
     ("src/base/map.c", "if (map->data == NULL || first >= map->n_bytes) return;", "*", ADVICE),
@@ -103,7 +107,7 @@ EQUIVALENT = [
 ]
 # The smaller of two, where both are right if they are equal; and pointers that are NULL, which tests/hard fails one by one.
 CLAMP = re.compile(r"if \((\S+) > (.+?)\) \1 = \2;|= (\S+) < (.+?) \? (\(size_t\))?\3 : (\(size_t\))?\4;")
-NO_MEMORY = re.compile(r"if \((!?[\w>*-]+( == NULL)?( \|\| ![\w>-]+)*)\) (return |status = )?lp_fail_memory")
+NO_MEMORY = re.compile(r"if \((!?[\w>*-]+( == NULL)?( \|\| ![\w>-]+)*)\) (return |status = )?(lp_)?fail_memory")
 
 PRELUDE = r"""
 #include <fcntl.h>
@@ -352,12 +356,13 @@ def main():
     for path in paths:
         with tempfile.TemporaryDirectory(prefix="lowp-mutants-") as folder:
             subject = Subject(build, path, pathlib.Path(folder))
+            results = []
             with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-                results = list(pool.map(subject.killed_by, subject.mutants))
-            for mutant, result in zip(subject.mutants, results):
-                if not result:
-                    passed = any(mutant.id in t[3] for t in subject.tests)
-                    print(f"survives{'' if passed else ', never reached'}: {path}:{mutant.number}: {mutant.what}: {mutant.line}", flush=True)
+                for mutant, result in zip(subject.mutants, pool.map(subject.killed_by, subject.mutants)):
+                    results.append(result)
+                    if not result:
+                        passed = any(mutant.id in t[3] for t in subject.tests)
+                        print(f"survives{'' if passed else ', never reached'}: {path}:{mutant.number}: {mutant.what}: {mutant.line}", flush=True)
         table.append((path, sum(r != "" for r in results), len(results), sum(e[0] == path for e in EQUIVALENT)))
         print("%-34s %4d of %4d" % table[-1][:3], flush=True)
     table.append(("all", *(sum(row[i] for row in table) for i in (1, 2, 3))))
