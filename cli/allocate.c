@@ -49,9 +49,11 @@ static lp_status parse_candidates(char *text, const char ***formats, int *n)
         const lp_packing *packing;
         bool last = !*c;
         *c = 0;
-        lp_status status = cli_writable_format(word, "--candidates", &packing);
-        if (status) return status;
-        lp_packing_free(packing); /* the library makes its own from the text */
+        if (strcmp(word, LP_CANDIDATES_GGUF) != 0 && strcmp(word, LP_CANDIDATES_OWN) != 0) {
+            lp_status status = cli_writable_format(word, "--candidates", &packing);
+            if (status) return status;
+            lp_packing_free(packing); /* the library makes its own from the text */
+        }
         (*formats)[(*n)++] = word;
         word = last ? c : c + 1;
         if (last) break;

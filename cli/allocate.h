@@ -24,7 +24,8 @@ typedef struct cli_allocate {
     {"sensitivities", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, sensitivities), "FILE", 0, 0, NULL,                     \
      "with --size: measured losses are kept in this file (JSON) and used again; those of another model or text are refused"}, \
     {"candidates", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, candidates), "LIST", 0, 0, NULL,                           \
-     "with --size: the formats to choose from, between commas; default: those of GGUF that come near the size"},              \
+     "with --size: the formats to choose from, between commas; gguf: those of GGUF that come near the size, which llama.cpp runs "  \
+     "too (default); own: tables and integers with signed scales in blocks of 16 and 32, which lowp alone runs and which lose less"},              \
     {"sensitivity-recipe", 0, CLI_TEXT, (offset_) + offsetof(cli_allocate, sensitivity_recipe), "R", 0, 0, NULL,              \
      "with --size: measure on what this recipe makes, and write the file by --recipe, which may be slow"},                    \
     {"sensitivity-context", 0, CLI_INTEGER, (offset_) + offsetof(cli_allocate, n_context), "N", 2, 2147483647, NULL,          \

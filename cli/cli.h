@@ -110,10 +110,11 @@ typedef struct cli_measure {
     int64_t n_context, n_windows, n_chunk;
     int activations; /* index of a choice, or -1 */
     int protocol;
+    bool spread;
 } cli_measure;
 
 extern const cli_option cli_text_options[];     /* text, context, windows, activations */
-extern const cli_option cli_protocol_options[]; /* protocol, chunk */
+extern const cli_option cli_protocol_options[]; /* protocol, spread, chunk */
 extern const char *const cli_activation_names[]; /* f32 i8 */
 extern const char *const cli_protocol_names[];
 

@@ -20,6 +20,7 @@ static void print_json(const compare_options *options, const lp_compare_result *
     cli_json_text(&json, "model", options->measure.common.operand[1]);
     cli_json_text(&json, "text", options->measure.text);
     cli_json_real(&json, "kl_mean_nats", r->kl_mean_nats);
+    cli_json_real(&json, "kl_window_error_nats", r->kl_window_error_nats);
     cli_json_real(&json, "kl_p90_nats", r->kl_p90_nats);
     cli_json_real(&json, "kl_p99_nats", r->kl_p99_nats);
     cli_json_real(&json, "kl_p999_nats", r->kl_p999_nats);
@@ -73,6 +74,7 @@ static void print_human(const lp_model *reference, const lp_model *model, const 
     fprintf(out, "text                %s: %s, %s predictions\n\n", options->measure.text,
             cli_number(r->n_windows, "window").text, cli_count(r->n_predictions).text);
     fprintf(out, "KL divergence       %.6f nats per token on average\n", r->kl_mean_nats);
+    if (r->n_windows > 1) fprintf(out, "  standard error    %.6f over windows\n", r->kl_window_error_nats);
     fprintf(out, "  99 %% are below    %.6f\n", r->kl_p99_nats);
     fprintf(out, "  99.9 %% are below  %.6f\n", r->kl_p999_nats);
     fprintf(out, "  the worst         %.6f\n", r->kl_max_nats);

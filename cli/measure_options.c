@@ -22,6 +22,8 @@ const cli_option cli_protocol_options[] = {
     {"protocol", 0, CLI_CHOICE, offsetof(cli_measure, protocol), NULL, 0, 0, cli_protocol_names,
      "windows: every prediction inside a window counts (default); llama.cpp: those of its second half, as "
      "llama-perplexity counts"},
+    {"spread", 0, CLI_FLAG, offsetof(cli_measure, spread), NULL, 0, 0, NULL,
+     "with --windows: N windows that lie evenly over the text instead of its first N"},
     {"chunk", 0, CLI_INTEGER, offsetof(cli_measure, n_chunk), "N", 1, 1048576, NULL,
      "tokens computed together; changes speed and memory, never a result; default 512"},
     {0},
@@ -75,6 +77,7 @@ lp_eval_options cli_eval_options(const cli_measure *options, lp_pool *pool)
         .protocol = options->protocol == 1 ? LP_PROTOCOL_LLAMA_CPP : LP_PROTOCOL_WINDOWS,
         .activations = cli_activation(options->activations),
         .n_chunk = options->n_chunk,
+        .spread = options->spread,
         .pool = pool,
     };
 }

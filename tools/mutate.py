@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 """Mutation test of size checks: changes one check at a time in src/file and src/base and sees whether a test notices.
 
-    tools/mutate.py BUILD [--files NAME ...] [--jobs N] [--least PERCENT] [--part K/N] [--list]
+    tools/mutate.py BUILD [--files NAME ...] [--jobs N] [--least PERCENT] [--list]
 
-A mutant is a line with a check of a size in which one comparison has moved by one (< for <=, > for >=), was turned round (==, !=),
-one bound is larger or smaller by one, or the check never holds. Only the changed object is compiled (with the address
-sanitizer, so that a read beyond a buffer is noticed) and linked before the library into the tests of its room; the first test
-that fails, crashes or runs longer than 20 s of processor time kills it. Prints the survivors."""
+A mutant is a check of a size in which one comparison has moved by one (< for <=, > for >=), was turned round (==, !=),
+one bound is larger or smaller by one, or the check never holds. All mutants of a file are compiled into one object (with the
+address sanitizer, so that a read beyond a buffer is noticed), each behind a test of a number from the environment, and linked before
+the library into the tests of its room. A first run of each test, unchanged, tells which checks it passes; only these tests run with a mutant of
+that check, the quickest first. One that fails, crashes or takes more than 3 s of processor time beyond three times the unchanged run kills it. Mutants
+that nothing can tell from the original stand in EQUIVALENT below with the reason and are not counted. Prints the survivors."""
 import argparse
 import concurrent.futures
 import json
 import pathlib
 import re
+import resource
 import shlex
 import subprocess
 import sys
@@ -19,8 +22,8 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-GGUF = ["tests/file/test_gguf_verdicts", "tests/file/test_gguf", "tests/file/test_gguf_write", "tests/file/test_edges", "tests/fuzz/replay_gguf", "tests/hard/test_memory GGUF"]
-JSON = ["tests/file/test_json", "tests/file/test_safetensors", "tests/file/test_edges", "tests/fuzz/replay_json", "tests/fuzz/replay_safetensors", "tests/hard/test_memory folder"]
+GGUF = ["tests/file/test_gguf_verdicts", "tests/file/test_gguf", "tests/file/test_gguf_write", "tests/file/test_edges", "tests/fuzz/replay_gguf"]
+JSON = ["tests/file/test_json", "tests/file/test_safetensors", "tests/file/test_edges", "tests/fuzz/replay_json", "tests/fuzz/replay_safetensors"]
 # Files with checks of sizes, and the tests that see them, the quickest first.
 FILES = {
     "src/file/gguf_read.c": GGUF, "src/file/gguf_access.c": GGUF, "src/file/gguf_write.c": GGUF, "src/file/gguf_edit.c": GGUF[3:4] + GGUF,
@@ -41,42 +44,144 @@ SIZES = re.compile(r"n_\w*|\bn\b|size|left\(|\bleft\b|MAX|MIN|count|offset|\bat\
 COMPARISON = re.compile(r"(?<![-<>=!])(<=|>=|==|!=|<|>)(?![<>=])")
 MOVED = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="}
 
+# Mutants that no test can tell from the original: (file, text of the line, what changes, reason).
+EQUIVALENT = [
+]
+
+PRELUDE = r"""
+#include <fcntl.h>
+#include <unistd.h>
+extern char **environ;
+static int lp_mutant; /* 0: none; -1: tell which are passed */
+static int lp_mutant_file;
+static unsigned char lp_mutant_seen[4096];
+static const char *lp_mutant_variable(const char *name, int n)
+{
+    for (char **e = environ; e && *e; e++)
+        if (!__builtin_strncmp(*e, name, n)) return *e + n;
+    return 0;
+}
+__attribute__((constructor)) static void lp_mutant_begin(void)
+{
+    const char *number = lp_mutant_variable("LOWP_MUTANT=", 12), *path = lp_mutant_variable("LOWP_MUTANT_FILE=", 17);
+    for (; number && *number >= '0' && *number <= '9'; number++) lp_mutant = lp_mutant * 10 + *number - '0';
+    if (path) lp_mutant = -1, lp_mutant_file = open(path, O_WRONLY | O_APPEND);
+}
+static inline int lp_mutant_is(int n)
+{
+    if (lp_mutant == -1 && !lp_mutant_seen[n]) {
+        lp_mutant_seen[n] = 1;
+        char text[8] = {'0' + n / 1000, '0' + n / 100 % 10, '0' + n / 10 % 10, '0' + n % 10, '\n'};
+        (void)!write(lp_mutant_file, text, 5);
+    }
+    return lp_mutant == n;
+}
+"""
+
+
+def masked(text):
+    """The text with comments, strings and preprocessor lines blanked out, byte for byte."""
+    blank = lambda m: re.sub(r"[^\n]", " ", m.group())
+    text = re.sub(r"/\*.*?\*/", blank, text, flags=re.S)
+    text = re.sub(r'"(\\.|[^"\\\n])*"|' + r"'(\\.|[^'\\\n])+'", lambda m: m.group()[0] + "_" * (len(m.group()) - 2) + m.group()[-1], text)
+    return re.sub(r"^[ \t]*#(.*\\\n)*.*$", blank, text, flags=re.M)
+
+
+def operands(code, begin, end):
+    """Where the comparison around the operator at [begin, end) begins and ends."""
+    depth, i = 0, begin
+    while True:
+        i -= 1
+        c = code[i]
+        if c in ")]":
+            depth += 1
+        elif c in "([":
+            if depth == 0:
+                break
+            depth -= 1
+        elif depth == 0 and (c in ",;{}?" or code[i - 1:i + 1] in ("&&", "||") or c == ":" or
+                             c == "=" and code[i - 1] not in "=!<>" and code[i + 1] != "=" or code[i - 5:i + 1] == "return"):
+            break
+    depth, j = 0, end
+    while True:
+        c = code[j]
+        if c in "([":
+            depth += 1
+        elif c in ")]":
+            if depth == 0:
+                break
+            depth -= 1
+        elif depth == 0 and (c in ",;{}?:" or code[j:j + 2] in ("&&", "||")):
+            break
+        j += 1
+    return i + 1, j
+
+
+class Mutant:
+    def __init__(self, number, what, begin, end, new, line):
+        self.number, self.what, self.begin, self.end, self.new, self.line = number, what, begin, end, new, line
+        self.id = 0
+
 
 def checks(path):
-    """(line number, what, new line) for each mutant of a file."""
+    """The mutants of a file, in order of their place; equivalent ones are left out."""
+    text = (ROOT / path).read_text(encoding="utf-8")
+    code = masked(text)
     found = []
-    in_comment = False
-    for number, line in enumerate((ROOT / path).read_text(encoding="utf-8").splitlines(), 1):
-        code = re.sub(r"/\*.*?\*/", lambda m: " " * len(m.group()), re.sub(r'"(\\.|[^"\\])*"', lambda m: '"' + "_" * (len(m.group()) - 2) + '"', line))
-        if in_comment or code.lstrip().startswith(("*", "#")) or "/*" in code:
-            in_comment = ("/*" in code or in_comment) and "*/" not in code.split("/*")[-1]
+    place = 0
+    for number, (line, shown) in enumerate(zip(code.split("\n"), text.split("\n")), 1):
+        start, place = place, place + len(line) + 1
+        is_check = re.search(r"\b(if|while|return)\b|\?|&&|\|\|", line)
+        if not is_check or not SIZES.search(line):
             continue
-        is_check = re.search(r"\b(if|while|return)\b|\?|&&|\|\|", code)
-        if not is_check or not SIZES.search(code):
-            continue
-        for m in COMPARISON.finditer(code):
-            after = code[m.end():].lstrip()
+
+        def add(what, begin, end, new):
+            if (path, shown.strip(), what) not in {e[:3] for e in EQUIVALENT}:
+                found.append(Mutant(number, what, begin, end, new, shown.strip()))
+        for m in COMPARISON.finditer(line):
+            after = line[m.end():].lstrip()
             if m.group() in ("==", "!=") and after.startswith(("NULL", "LP_", "MAP_FAILED")):
                 continue  # no size
-            new = line[:m.start()] + MOVED[m.group()] + line[m.end():]
-            found.append((number, f"{m.group()} is {MOVED[m.group()]}", new))
-            bound = re.match(r"\s*\w+(?:->\w+|\.\w+)*(?=\s*(\)|&&|\|\||\?|;|:))", code[m.end():])
+            at, behind = start + m.start(), start + m.end()
+            begin, end = operands(code, at, behind)
+            column = f" at {m.start() - (len(line) - len(line.lstrip())) + 1}" if len(COMPARISON.findall(line)) > 1 else ""
+            add(f"{m.group()} is {MOVED[m.group()]}{column}", begin, end, text[begin:at] + MOVED[m.group()] + text[behind:end])
+            bound = re.match(r"\s*\w+(?:->\w+|\.\w+)*(?=\s*(\)|&&|\|\||\?|;|:))", line[m.end():])
             if bound and m.group() in ("<", ">", "<=", ">="):  # one way is the move above, the other goes too far as well
                 step = "- 1" if m.group() in ("<", ">=") else "+ 1"
-                new = line[:m.end()] + line[m.end():m.end() + bound.end()] + " " + step + line[m.end() + bound.end():]
-                found.append((number, f"the bound {step}", new))
-        m = re.search(r"!(__builtin_\w+_overflow\([^()]*\))", line)
-        if m:
-            found.append((number, "overflow is not noticed", line[:m.start()] + f"({m.group(1)}, 1)" + line[m.end():]))
-        m = re.match(r"(\s*(?:\} )?(?:else )?if \()(.*)", line)
-        if m and (COMPARISON.search(code) or "lp_" in code):
+                add(f"the bound {step}{column}", begin, end, text[begin:behind + bound.end()] + " " + step + text[behind + bound.end():end])
+        for m in re.finditer(r"!(__builtin_\w+_overflow\([^()]*\))", line):
+            add("overflow is not noticed", start + m.start(), start + m.end(), f"({m.group(1)}, 1)")
+        m = re.match(r"(\s*(?:\} )?(?:else )?if \()", line)
+        if m and (COMPARISON.search(line) or "lp_" in line):
+            begin = end = start + m.end()
             depth = 1
-            for i, c in enumerate(m.group(2)):
-                depth += (c == "(") - (c == ")")
-                if depth == 0:
-                    found.append((number, "the check never holds", m.group(1) + "0 && (" + m.group(2)[:i] + ")" + m.group(2)[i:]))
-                    break
-    return found
+            while depth:
+                depth += (code[end] == "(") - (code[end] == ")")
+                end += 1
+            add("the check never holds", begin, end - 1, f"0 && ({text[begin:end - 1]})")
+    found.sort(key=lambda m: (m.begin, -m.end))
+    for i, mutant in enumerate(found, 1):
+        mutant.id = i
+    return text, found
+
+
+def with_mutants(path, text, mutants):
+    """The file with all mutants in it, each behind its number."""
+    def render(begin, end, inside):
+        out, at, i = "", begin, 0
+        while i < len(inside):
+            first = inside[i]
+            same = [m for m in inside[i:] if (m.begin, m.end) == (first.begin, first.end)]
+            within = [m for m in inside[i:] if m.begin < first.end and m not in same]
+            original = render(first.begin, first.end, within)
+            white = len(text[first.begin:first.end]) - len(text[first.begin:first.end].lstrip())
+            choice = "".join(f"lp_mutant_is({m.id}) ? ({m.new.strip()}) : " for m in same)
+            out += text[at:first.begin + white] + f"({choice}({original.strip()}))"
+            at = first.end
+            i += len(same) + len(within)
+        return out + text[at:end]
+    return PRELUDE + f'#line 1 "{ROOT / path}"\n' + render(0, len(text), mutants)
 
 
 class Build:
@@ -87,76 +192,85 @@ class Build:
             path = (self.folder / entry["file"]).resolve()
             if path.is_relative_to(ROOT):
                 self.commands.setdefault(str(path.relative_to(ROOT)), entry["command"])
-        self.links = {}
 
-    def compile(self, source, text, out, extra=(), sanitize="-fsanitize=address"):
+    def run(self, words):
+        done = subprocess.run(words[1:] if words[0] == "ccache" else words, cwd=self.folder, capture_output=True, text=True)
+        if done.returncode:
+            sys.exit(f"{' '.join(words)}\n{done.stderr[:4000]}")
+
+    def compile(self, source, text, out, include, sanitize):
         changed = out.with_suffix(".c")
         changed.write_text(text, encoding="utf-8")
-        words = shlex.split(self.commands[source])
         keep, skip = [], False
-        for word in words:
+        for word in shlex.split(self.commands[source]):
             if skip:
                 skip = False
             elif word in ("-o", "-c", "-MF", "-MQ"):
                 skip = True
-            elif not word.startswith("-O") and word not in ("-MD",):
+            elif not word.startswith("-O") and word != "-MD":
                 keep.append(word)
-        keep += [*extra, "-O1", "-g1", "-w", sanitize, f"-I{ROOT / pathlib.Path(source).parent}", "-c", str(changed), "-o", str(out)]
-        if keep[0] == "ccache":
-            keep = keep[1:]
         place = keep.index(next(w for w in keep if w.startswith("-I")))
-        keep[place:place] = extra
-        return subprocess.run(keep, cwd=self.folder, capture_output=True, text=True).returncode == 0
+        keep[place:place] = include
+        self.run(keep + ["-O1", "-g1", "-w", sanitize, f"-I{ROOT / pathlib.Path(source).parent}", "-c", str(changed), "-o", str(out)])
 
     def link(self, test, objects, out, sanitize):
-        if test not in self.links:
-            lines = subprocess.run(["ninja", "-C", str(self.folder), "-t", "commands", test], capture_output=True, text=True).stdout.splitlines()
-            self.links[test] = shlex.split(lines[-1])
-        words = list(self.links[test])
+        lines = subprocess.run(["ninja", "-C", str(self.folder), "-t", "commands", test], capture_output=True, text=True).stdout.splitlines()
+        words = shlex.split(lines[-1])
         words[words.index("-o") + 1] = str(out)
         place = next(i for i, w in enumerate(words) if w.endswith(".o"))
         words[place:place] = [*map(str, objects), sanitize]
-        if words[0] == "ccache":
-            words = words[1:]
-        return subprocess.run(words, cwd=self.folder, capture_output=True, text=True).returncode == 0
+        self.run(words)
 
-    def killed_by(self, path, mutant, tests):
-        """Name of the test that fails; "" for a survivor; None if the mutant does not compile."""
-        number, _, new = mutant
-        lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
-        lines[number - 1] = new
-        text = "\n".join(lines) + "\n"
+
+class Subject:
+    """A file's mutants, built into its tests."""
+    def __init__(self, build, path, folder):
+        self.path, self.folder = path, folder
+        text, self.mutants = checks(path)
+        changed = with_mutants(path, text, self.mutants)
         sanitize = "-g1" if path in PLAIN else "-fsanitize=address"
-        with tempfile.TemporaryDirectory(prefix="lowp-mutant-") as name:
-            folder = pathlib.Path(name)
-            objects = []
-            if path.endswith(".h"):
-                header = folder / "include" / pathlib.Path(path).relative_to("src")
-                header.parent.mkdir(parents=True)
-                header.write_text(text, encoding="utf-8")
-                for i, source in enumerate(INCLUDERS):
-                    objects.append(folder / f"m{i}.o")
-                    if not self.compile(source, (ROOT / source).read_text(encoding="utf-8"), objects[-1], [f"-I{folder / 'include'}"]):
-                        return None
-            else:
-                objects.append(folder / "m.o")
-                if not self.compile(path, text, objects[0], sanitize=sanitize):
-                    return None
-            for test in dict.fromkeys(tests):
-                program = folder / "test"
-                test, *arguments = test.split()
-                if not self.link(test, objects, program, sanitize):
-                    return None
-                words = ["prlimit", "--cpu=20", str(program), *arguments]
-                if "replay_" in test:
-                    words.append(str(ROOT / "tests/fuzz" / test.split("/")[-1].replace("replay_", "corpus-")))
-                try:
-                    done = subprocess.run(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=300,
-                                          env={"PATH": "/usr/bin:/bin", "ASAN_OPTIONS": "allocator_may_return_null=1:detect_leaks=1"})
-                    if done.returncode:
-                        return test
-                except subprocess.TimeoutExpired:
-                    return test + " (time)"
+        if path.endswith(".h"):
+            header = folder / "include" / pathlib.Path(path).relative_to("src")
+            header.parent.mkdir(parents=True)
+            header.write_text(changed, encoding="utf-8")
+            objects = [folder / f"m{i}.o" for i in range(len(INCLUDERS))]
+            for source, out in zip(INCLUDERS, objects):
+                build.compile(source, (ROOT / source).read_text(encoding="utf-8"), out, [f"-I{folder / 'include'}"], sanitize)
+        else:
+            objects = [folder / "m.o"]
+            build.compile(path, changed, objects[0], [], sanitize)
+        self.tests = []  # (name, command, seconds, numbers of the mutants that it passes)
+        for i, name in enumerate(dict.fromkeys(FILES[path])):
+            test, *arguments = name.split()
+            program = folder / f"test{i}"
+            build.link(test, objects, program, sanitize)
+            if "replay_" in test:
+                arguments.append(str(ROOT / "tests/fuzz" / test.split("/")[-1].replace("replay_", "corpus-")))
+            seen = folder / "seen"
+            seen.write_text("")
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            if self.run([str(program), *arguments], 60, {"LOWP_MUTANT_FILE": str(seen)}):
+                sys.exit(f"{path}: without a change {name} fails")
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            self.tests.append((name, [str(program), *arguments], seconds, {int(n) for n in seen.read_text().split()}))
+        self.tests.sort(key=lambda t: t[2])
+
+    def run(self, words, seconds, variables):
+        with tempfile.TemporaryDirectory(dir=self.folder) as place:
+            try:
+                done = subprocess.run(["prlimit", f"--cpu={seconds}", *words], cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                      timeout=20 * seconds, env={"PATH": "/usr/bin:/bin", "TMPDIR": place,
+                                                                 "ASAN_OPTIONS": "allocator_may_return_null=1:detect_leaks=1", **variables})
+                return done.returncode != 0
+            except subprocess.TimeoutExpired:
+                return True
+
+    def killed_by(self, mutant):
+        """Name of the test that fails; "" for a survivor."""
+        for name, words, seconds, passes in self.tests:
+            if mutant.id in passes and self.run(words, int(3 * seconds + 3), {"LOWP_MUTANT": str(mutant.id)}):
+                return name
         return ""
 
 
@@ -166,40 +280,32 @@ def main():
     parser.add_argument("--files", nargs="*", default=[])
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--least", type=float, default=0)
-    parser.add_argument("--part", default="1/1", help="the k-th of every n mutants")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
-    part, parts = map(int, options.part.split("/"))
-    work = [(path, m) for path in FILES if not options.files or any(f in path for f in options.files) for m in checks(path)]
-    work = work[part - 1::parts]
+    paths = [path for path in FILES if not options.files or any(f in path for f in options.files)]
     if options.list:
-        for path, (number, what, new) in work:
-            print(f"{path}:{number}: {what}: {new.strip()}")
-        print(len(work))
+        for path in paths:
+            for m in checks(path)[1]:
+                print(f"{path}:{m.number}: {m.what}: {m.line}")
         return
     build = Build(options.build)
-    counts = {}
-    for path in dict.fromkeys(path for path, _ in work):
-        lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
-        failing = build.killed_by(path, (1, "", lines[0]), FILES[path])
-        if failing != "":
-            sys.exit(f"{path}: without a change {failing or 'it does not build'} fails")
-    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
-        results = pool.map(lambda w: build.killed_by(w[0], w[1], FILES[w[0]]), work)
-        for (path, (number, what, _)), result in zip(work, results):
-            if result is None:
-                continue
-            n = counts.setdefault(path, [0, 0])
-            n[0] += result != ""
-            n[1] += 1
-            if result == "":
-                line = (ROOT / path).read_text(encoding="utf-8").splitlines()[number - 1].strip()
-                print(f"survives: {path}:{number}: {what}: {line}", flush=True)
-    for path, (killed, n) in counts.items():
-        print(f"{path:34} {killed:4} of {n:4} killed  {100 * killed / n:5.1f} %")
-    killed, n = (sum(c[i] for c in counts.values()) for i in (0, 1))
-    percent = 100 * killed / max(n, 1)
-    print(f"{'all':34} {killed:4} of {n:4} killed  {percent:5.1f} %")
+    table = []
+    for path in paths:
+        with tempfile.TemporaryDirectory(prefix="lowp-mutants-") as folder:
+            subject = Subject(build, path, pathlib.Path(folder))
+            with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+                results = list(pool.map(subject.killed_by, subject.mutants))
+            for mutant, result in zip(subject.mutants, results):
+                if not result:
+                    passed = any(mutant.id in t[3] for t in subject.tests)
+                    print(f"survives{'' if passed else ', never reached'}: {path}:{mutant.number}: {mutant.what}: {mutant.line}", flush=True)
+        table.append((path, sum(r != "" for r in results), len(results), sum(e[0] == path for e in EQUIVALENT)))
+        print("%-34s %4d of %4d" % table[-1][:3], flush=True)
+    table.append(("all", *(sum(row[i] for row in table) for i in (1, 2, 3))))
+    print(f"\n| {'file':32} | mutants | killed |      % | equivalent, left out |\n|{'-' * 34}|--------:|-------:|-------:|---------------------:|")
+    for path, killed, n, equivalent in table:
+        print(f"| {path:32} | {n:7} | {killed:6} | {100 * killed / max(n, 1):6.1f} | {equivalent:20} |")
+    percent = 100 * table[-1][1] / max(table[-1][2], 1)
     if percent < options.least:
         sys.exit(f"{percent:.1f} % of the mutants are killed, {options.least:g} % are wanted")
 

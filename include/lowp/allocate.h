@@ -110,10 +110,14 @@ LP_API void lp_sensitivity_free(lp_sensitivity *table); /* NULL is allowed */
 
 /* ---- the best file of a given size --------------------------------------------------------------------------------- */
 
+/* Words that stand for all formats of a kind that are worth trying at a size: those of GGUF, which llama.cpp runs too, and ours. */
+#define LP_CANDIDATES_GGUF "gguf"
+#define LP_CANDIDATES_OWN "own"
+
 typedef struct lp_allocate_options {
     uint64_t n_bytes;            /* budget of the whole file */
     double milliseconds;         /* budget of the products of one token, as measured on this machine; 0: none */
-    const char *const *formats;  /* [n_formats] candidates; NULL: all that are worth trying at this size */
+    const char *const *formats;  /* [n_formats] candidates, and words as above; NULL: LP_CANDIDATES_GGUF */
     int n_formats;
     lp_quantize_options quantize; /* search, statistics, rules (a tensor with a rule has no choice), pool */
     const char *sensitivity_recipe; /* candidates are made by this instead of quantize.recipe, which is slow perhaps; NULL: the same.

@@ -26,6 +26,7 @@ typedef struct lp_eval_options {
     lp_activation activations;
     int64_t n_chunk;     /* most tokens of one forward; 0: 512 */
     bool hash;           /* compute logits_sha256 */
+    bool spread;         /* the windows lie evenly over the text, not at its beginning */
     lp_pool *pool;
 } lp_eval_options;
 
@@ -49,6 +50,7 @@ typedef struct lp_compare_result {
     double probability_change_mean, probability_change_rms; /* of the correct token */
     int64_t n_predictions, n_windows;
     double seconds;
+    double kl_window_error_nats; /* standard error of kl_mean_nats, windows taken as independent; 0: a single one */
 } lp_compare_result;
 
 /* One row of --per-layer: how far the model's residual stream after a layer is from the reference's. */

@@ -10,17 +10,41 @@
 #include "base/fail.h"
 #include "quantize/encode.h"
 
-/* Formats by default. narrow: only for models with rows that are no multiple of 256, where the others fall back. */
+/* The lists that stand for formats: what llama.cpp runs too, and planes of our own. The tables of 4, 8 and 32 values are those of
+ * least squared error for blocks of trained weights whose scale may take either sign (docs/methods.md). narrow: only for models with
+ * rows that are no multiple of 256, where the others fall back. */
+#define TABLE_2 "{-127,-43,17,87}"
+#define TABLE_3 "{-127,-82,-48,-20,4,27,54,90}"
+#define TABLE_5 \
+    "{-127,-119,-110,-101,-94,-87,-79,-72,-65,-58,-51,-44,-37,-30,-23,-16,-9,-2,5,11,18,25,32,39,46,53,60,67,75,82,91,101}"
+#define BLOCKS_16 ":16:(i6:16:f16)"
+#define BLOCKS_32 ":32:(i6:8:f16)"
 static const struct {
-    const char *format;
+    const char *list, *format;
     bool narrow;
 } usual[] = {
-    {"iq1_s", false},   {"iq2_xxs", false}, {"iq2_xs", false}, {"iq2_s", false}, {"q2_k", false}, {"iq3_xxs", false},
-    {"iq3_s", false},   {"q3_k", false},    {"iq4_xs", false}, {"mxfp4", true},  {"iq4_nl", true}, {"q4_k", false},
-    {"q4_1", true},     {"q5_0", true},     {"q5_k", false},   {"q5_1", true},   {"q6_k", false}, {"q8_0", false},
-    {"f16", false},
+    {LP_CANDIDATES_GGUF, "iq1_s", false},  {LP_CANDIDATES_GGUF, "iq2_xxs", false}, {LP_CANDIDATES_GGUF, "iq2_xs", false},
+    {LP_CANDIDATES_GGUF, "iq2_s", false},  {LP_CANDIDATES_GGUF, "q2_k", false},    {LP_CANDIDATES_GGUF, "iq3_xxs", false},
+    {LP_CANDIDATES_GGUF, "iq3_s", false},  {LP_CANDIDATES_GGUF, "q3_k", false},    {LP_CANDIDATES_GGUF, "iq4_xs", false},
+    {LP_CANDIDATES_GGUF, "mxfp4", true},   {LP_CANDIDATES_GGUF, "iq4_nl", true},   {LP_CANDIDATES_GGUF, "q4_k", false},
+    {LP_CANDIDATES_GGUF, "q4_1", true},    {LP_CANDIDATES_GGUF, "q5_0", true},     {LP_CANDIDATES_GGUF, "q5_k", false},
+    {LP_CANDIDATES_GGUF, "q5_1", true},    {LP_CANDIDATES_GGUF, "q6_k", false},    {LP_CANDIDATES_GGUF, "q8_0", false},
+    {LP_CANDIDATES_GGUF, "f16", false},
+    {LP_CANDIDATES_OWN, TABLE_2 BLOCKS_32, false}, {LP_CANDIDATES_OWN, TABLE_2 BLOCKS_16, false},
+    {LP_CANDIDATES_OWN, TABLE_3 BLOCKS_32, false}, {LP_CANDIDATES_OWN, TABLE_3 BLOCKS_16, false},
+    {LP_CANDIDATES_OWN, "iq4nl" BLOCKS_32, false}, {LP_CANDIDATES_OWN, "iq4nl" BLOCKS_16, false},
+    {LP_CANDIDATES_OWN, TABLE_5 BLOCKS_32, false}, {LP_CANDIDATES_OWN, TABLE_5 BLOCKS_16, false},
+    {LP_CANDIDATES_OWN, "i6" BLOCKS_16, false},    {LP_CANDIDATES_OWN, "i7" BLOCKS_16, false},
+    {LP_CANDIDATES_OWN, "q8_0", false},            {LP_CANDIDATES_OWN, "f16", false},
 };
 enum { N_USUAL = sizeof usual / sizeof usual[0] };
+
+static bool is_list(const char *name)
+{
+    for (int i = 0; i < N_USUAL; i++)
+        if (!strcmp(name, usual[i].list)) return true;
+    return false;
+}
 
 /* Beyond these multiples of the budget's bits per weight no tensor of a good choice is found. */
 static const double LEAST_BITS = 0.5, MOST_BITS = 2;
@@ -42,18 +66,6 @@ static bool has_importance(const lp_allocate_options *o)
     return o->quantize.stats || (recipe && lp_recipe_check(recipe, &calibrated) == LP_OK && calibrated);
 }
 
-/* Whether the default list holds the format for this model and budget. */
-static bool is_worth_trying(const lp_model *model, const lp_allocate_options *o, int i)
-{
-    const lp_packing *p = lp_packing_by_name(usual[i].format);
-    double bits = 8.0 * p->n_bytes / p->n_values;
-    double budget = 8.0 * (double)o->n_bytes / (double)lp_model_get_info(model)->n_parameters;
-    if (usual[i].narrow && !has_narrow_rows(lp_model_gguf(model))) return false;
-    if (lp_encode_needs_importance(p, o->quantize.search) && !has_importance(o)) return false;
-    if (!p->is_float && !lp_encode_has_search(p, o->quantize.search)) return false;
-    return bits >= LEAST_BITS * budget && bits <= MOST_BITS * budget;
-}
-
 /* A GGUF type by its name, or a format of our own by its text. */
 static lp_status packing_of(const char *text, const lp_packing **out)
 {
@@ -72,20 +84,54 @@ static lp_status packing_of(const char *text, const lp_packing **out)
     return lp_fail(LP_USAGE, "%s: this format cannot be written", text);
 }
 
+/* Whether a format of a list is one to choose for this model and budget. */
+static bool is_worth_trying(const lp_model *model, const lp_allocate_options *o, int i, const lp_packing *p)
+{
+    double bits = p->format ? lp_format_bits(p->format) : 8.0 * p->n_bytes / p->n_values;
+    double budget = 8.0 * (double)o->n_bytes / (double)lp_model_get_info(model)->n_parameters;
+    if (usual[i].narrow && !has_narrow_rows(lp_model_gguf(model))) return false;
+    if (lp_encode_needs_importance(p, o->quantize.search) && !has_importance(o)) return false;
+    if (!p->is_float && !lp_encode_has_search(p, o->quantize.search)) return false;
+    return bits >= LEAST_BITS * budget && bits <= MOST_BITS * budget;
+}
+
+/* Takes over p. */
+static void add_candidate(lp_candidates *c, const lp_packing *p)
+{
+    bool twice = false;
+    for (int k = 0; k < c->n; k++) twice |= lp_packing_equal(c->list[k].packing, p);
+    if (twice) lp_packing_free(p);
+    else c->list[c->n++].packing = p;
+}
+
+static lp_status add_list(const lp_model *model, const lp_allocate_options *o, const char *name, lp_candidates *c)
+{
+    for (int i = 0; i < N_USUAL; i++) {
+        if (strcmp(usual[i].list, name) != 0) continue;
+        const lp_packing *p;
+        LP_TRY(packing_of(usual[i].format, &p));
+        if (is_worth_trying(model, o, i, p)) add_candidate(c, p);
+        else lp_packing_free(p);
+    }
+    return LP_OK;
+}
+
 static lp_status list_formats(const lp_model *model, const lp_allocate_options *o, lp_candidates *c)
 {
-    int room = o->formats ? o->n_formats : N_USUAL;
-    c->list = calloc((size_t)room + 1, sizeof *c->list);
-    if (!c->list) return lp_fail_memory((size_t)room * sizeof *c->list, "candidates");
-    for (int i = 0; i < room; i++) {
-        if (!o->formats && !is_worth_trying(model, o, i)) continue;
-        const char *name = o->formats ? o->formats[i] : usual[i].format;
-        const lp_packing *p = NULL;
-        LP_TRY(packing_of(name, &p));
-        bool twice = false;
-        for (int k = 0; k < c->n; k++) twice |= lp_packing_equal(c->list[k].packing, p);
-        if (twice) lp_packing_free(p);
-        else c->list[c->n++].packing = p;
+    static const char *const by_default[] = {LP_CANDIDATES_GGUF};
+    const char *const *word = o->formats ? o->formats : by_default;
+    const int n_words = o->formats ? o->n_formats : 1;
+    size_t room = (size_t)n_words + N_USUAL;
+    c->list = calloc(room, sizeof *c->list);
+    if (!c->list) return lp_fail_memory(room * sizeof *c->list, "candidates");
+    for (int i = 0; i < n_words; i++) {
+        const lp_packing *p;
+        if (is_list(word[i])) {
+            LP_TRY(add_list(model, o, word[i], c));
+            continue;
+        }
+        LP_TRY(packing_of(word[i], &p));
+        add_candidate(c, p);
     }
     return c->n ? LP_OK : lp_fail(LP_USAGE, "no format comes near %llu bytes for this model", (unsigned long long)o->n_bytes);
 }

@@ -76,8 +76,8 @@ void *lp_arena_alloc(lp_arena *arena, size_t n)
     padded &= ~(size_t)(ALIGNMENT - 1);
     struct lp_arena_chunk *head = arena->chunk;
     if (head == NULL || head->n_bytes - head->n_used < padded) {
-        size_t wanted = CHUNK_MIN; /* doubles with the arena */
-        while (wanted < CHUNK_MAX && wanted < arena->n_bytes) wanted *= 2;
+        size_t wanted = CHUNK_MIN, most = arena->most_chunk ? arena->most_chunk : CHUNK_MAX;
+        while (wanted < most && wanted < arena->n_bytes) wanted *= 2;
         bool own = padded > wanted / 4; /* its own chunk, so that the rest of the current one stays in use */
         struct lp_arena_chunk *chunk = chunk_create(own ? padded : wanted);
         if (chunk == NULL) {

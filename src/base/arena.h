@@ -7,7 +7,8 @@
 /* Zero-initialised is empty and valid. Not for use by several threads at once. */
 typedef struct lp_arena {
     struct lp_arena_chunk *chunk;
-    size_t n_bytes; /* of all chunks */
+    size_t n_bytes;    /* of all chunks */
+    size_t most_chunk; /* chunks double with the arena up to this; 0: up to 4 MiB */
 } lp_arena;
 
 /* Zeroed memory, aligned to 64; NULL when out of memory (and the error text set). n = 0 gives a valid pointer. */

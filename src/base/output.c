@@ -29,7 +29,9 @@ struct lp_output {
     char *temporary;   /* `.NAME.lowp-tmp`, in the same folder */
     int folder, file;  /* descriptors; -1 */
     bool folder_syncs; /* opened for reading, so that fsync works */
+    bool shares_folder; /* the descriptor is another output's */
     bool force, replaces, exists; /* may replace; there is something to replace; the temporary file exists */
+    enum { UNMOVED, APPEARED, EXCHANGED, REPLACED } moved; /* by rename_to_target; EXCHANGED: the old file has the temporary name */
     mode_t mode;       /* of the file that is replaced */
     int write_error;   /* errno of the first failed write; nothing is written after it */
     uint64_t n_bytes;
@@ -45,7 +47,7 @@ static void release(lp_output *output)
 {
     if (output->exists) unlinkat(output->folder, output->temporary, 0);
     if (output->file >= 0) close(output->file); /* the lock goes last */
-    if (output->folder >= 0) close(output->folder);
+    if (output->folder >= 0 && !output->shares_folder) close(output->folder);
     free(output->path);
     free(output->target);
     free(output->temporary);
@@ -323,7 +325,17 @@ static int sync_file(int file)
     return r == 0 || errno == EINVAL || errno == EROFS ? 0 : errno; /* EINVAL: this kind of file has nothing to sync */
 }
 
-static lp_status rename_to_target(lp_output *output)
+/* flags of renameat2; a file system without them takes a plain rename if `plainly`. 0, or errno. */
+static int rename_temporary(const lp_output *output, unsigned flags, bool plainly)
+{
+    int r = flags ? renameat2(output->folder, output->temporary, output->folder, output->name, flags) : -1;
+    if (!flags || (r != 0 && plainly && (errno == EINVAL || errno == ENOSYS)))
+        r = renameat(output->folder, output->temporary, output->folder, output->name);
+    return r == 0 ? 0 : errno;
+}
+
+/* may_undo: an old file stays, under the temporary name, where the file system can exchange two names. */
+static lp_status rename_to_target(lp_output *output, bool may_undo)
 {
     place where = examine_temporary(output, output->file);
     if (where == PLACE_UNKNOWN) return fail_examine(output, errno);
@@ -332,22 +344,30 @@ static lp_status rename_to_target(lp_output *output)
         return lp_fail(LP_RESOURCE, "%s: the temporary file %s was removed while it was written", output->path,
                        output->temporary);
     }
-    int r = 0;
-    if (output->force) {
-        r = renameat(output->folder, output->temporary, output->folder, output->name);
-    } else { /* nobody may have put a file there meanwhile */
-        r = renameat2(output->folder, output->temporary, output->folder, output->name, RENAME_NOREPLACE);
-        if (r != 0 && errno == EEXIST) return fail_exists(output);
-        if (r != 0 && (errno == EINVAL || errno == ENOSYS)) /* a file system without it */
-            r = renameat(output->folder, output->temporary, output->folder, output->name);
+    int error = 0;
+    if (output->force && output->replaces && may_undo) {
+        error = rename_temporary(output, RENAME_EXCHANGE, false);
+        output->moved = error ? UNMOVED : EXCHANGED;
     }
-    if (r != 0)
-        return lp_fail(LP_RESOURCE, "%s: %s cannot be renamed to it (%s)", output->path, output->temporary, strerror(errno));
-    output->exists = false;
+    if (output->moved == UNMOVED && (!error || error == EINVAL || error == ENOSYS || error == ENOENT)) {
+        error = rename_temporary(output, output->force ? 0 : RENAME_NOREPLACE, true); /* nobody may have put a file there meanwhile */
+        if (!error) output->moved = output->replaces ? REPLACED : APPEARED;
+    }
+    if (error == EEXIST && !output->force) return fail_exists(output);
+    if (error)
+        return lp_fail(LP_RESOURCE, "%s: %s cannot be renamed to it (%s)", output->path, output->temporary, strerror(error));
+    output->exists = output->moved == EXCHANGED; /* the old file, to be removed */
     return LP_OK;
 }
 
-static lp_status finish(lp_output *output)
+/* Back to what was there before rename_to_target; false if that cannot be. */
+static bool undo_rename(lp_output *output)
+{
+    if (output->moved == APPEARED) return unlinkat(output->folder, output->name, 0) == 0;
+    return output->moved == EXCHANGED && rename_temporary(output, RENAME_EXCHANGE, false) == 0;
+}
+
+lp_status lp_output_prepare(lp_output *output, const lp_output *beside)
 {
     if (output->write_error) return fail_write(output);
     LP_TRY(flush(output));
@@ -355,16 +375,47 @@ static lp_status finish(lp_output *output)
         return lp_fail(LP_RESOURCE, "%s: its mode cannot be set (%s)", output->path, strerror(errno));
     output->write_error = sync_file(output->file);
     if (output->write_error) return fail_write(output);
-    LP_TRY(rename_to_target(output));
-    int error = output->folder_syncs ? sync_file(output->folder) : 0;
-    if (error)
-        return lp_fail(LP_RESOURCE, "%s: written, but its folder cannot be synchronised (%s)", output->path, strerror(error));
+    free(output->buffer);
+    output->buffer = NULL;
+    struct stat own, other;
+    if (beside && fstat(output->folder, &own) == 0 && fstat(beside->folder, &other) == 0 && own.st_dev == other.st_dev &&
+        own.st_ino == other.st_ino) {
+        close(output->folder);
+        output->folder = beside->folder;
+        output->shares_folder = true;
+    }
     return LP_OK;
+}
+
+static lp_status rename_all(lp_output **output, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        lp_status status = rename_to_target(output[i], n > 1);
+        if (status == LP_OK) continue;
+        size_t n_kept = 0;
+        while (i--) n_kept += !undo_rename(output[i]);
+        if (n_kept) lp_hint(status, "%zu of the %zu files that belong together are replaced already: write them again", n_kept, n);
+        return status;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int error = output[i]->folder_syncs && !output[i]->shares_folder ? sync_file(output[i]->folder) : 0;
+        if (error)
+            return lp_fail(LP_RESOURCE, "%s: written, but its folder cannot be synchronised (%s)", output[i]->path, strerror(error));
+    }
+    return LP_OK;
+}
+
+lp_status lp_output_finish_all(lp_output **output, size_t n)
+{
+    lp_status status = rename_all(output, n);
+    while (n--) release(output[n]); /* the first one last: others may share its folder */
+    return status;
 }
 
 lp_status lp_output_finish(lp_output *output, char *sha256)
 {
-    lp_status status = finish(output);
+    lp_status status = lp_output_prepare(output, NULL);
+    if (status == LP_OK) status = rename_all(&output, 1);
     if (status == LP_OK && sha256) lp_sha256_end(&output->hash, sha256);
     release(output);
     return status;

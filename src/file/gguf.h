@@ -9,6 +9,7 @@
 #include <lowp/gguf.h>
 
 #include "base/map.h"
+#include "base/output.h"
 #include "file/names.h"
 
 enum {
@@ -17,6 +18,7 @@ enum {
     LP_GGUF_MAX_NAME = 64,            /* bytes of a tensor's name */
     LP_GGUF_MAX_STRING = 1 << 20,     /* bytes of a string value outside tokenizer.* */
     LP_GGUF_MAX_ALIGNMENT = 1 << 20,
+    LP_GGUF_MAX_SHARDS = 512,
     LP_GGUF_ALIGNMENT = 32            /* where general.alignment is absent */
 };
 
@@ -108,5 +110,9 @@ lp_status lp_gguf_writer_create_dry(lp_gguf_writer **out);
 
 /* Header and directory of what was declared, padded to where the data begins: *n bytes to be freed. */
 lp_status lp_gguf_writer_header(const lp_gguf_writer *writer, uint8_t **bytes, size_t *n);
+
+/* lp_gguf_writer_finish but for the rename, for files that belong together: lp_output_finish_all ends them. Frees the writer in every
+ * case; *out: NULL on error. beside: as for lp_output_prepare. */
+lp_status lp_gguf_writer_prepare(lp_gguf_writer *writer, const lp_output *beside, lp_output **out);
 
 #endif

@@ -6,8 +6,6 @@
 #include "base/fail.h"
 #include "file/gguf.h"
 
-enum { MAX_SHARDS = 512 };
-
 typedef struct joiner {
     const char *path;
     lp_gguf **shard; /* [count]; [0] is the caller's file */
@@ -98,8 +96,8 @@ lp_status lp_gguf_join(lp_gguf *first, lp_gguf **out)
         lp_fail(LP_INPUT, "%s: is file %lld of %lld of a split model", j.path, (long long)number + 1, (long long)j.count);
         status = lp_hint(LP_INPUT, "open the first one, -00001-of-%05lld.gguf", (long long)j.count);
     }
-    if (status == LP_OK && j.count > MAX_SHARDS)
-        status = lp_fail(LP_UNSUPPORTED, "%s: split.count: %lld files (at most %d are supported)", j.path, (long long)j.count, MAX_SHARDS);
+    if (status == LP_OK && j.count > LP_GGUF_MAX_SHARDS)
+        status = lp_fail(LP_UNSUPPORTED, "%s: split.count: %lld files (at most %d are supported)", j.path, (long long)j.count, LP_GGUF_MAX_SHARDS);
     if (status == LP_OK && !(j.shard = calloc((size_t)j.count, sizeof *j.shard)))
         status = lp_fail_memory((size_t)j.count * sizeof *j.shard, "shards");
     if (j.shard) j.shard[0] = first;

@@ -472,6 +472,16 @@ static lp_status check_complete(lp_gguf_writer *writer)
                    (unsigned long long)t->n_bytes);
 }
 
+lp_status lp_gguf_writer_prepare(lp_gguf_writer *writer, const lp_output *beside, lp_output **out)
+{
+    lp_status status = check_complete(writer);
+    if (status == LP_OK) status = lp_output_prepare(writer->output, beside);
+    *out = status == LP_OK ? writer->output : NULL;
+    if (status != LP_OK) lp_output_abort(writer->output);
+    free_writer(writer);
+    return status;
+}
+
 lp_status lp_gguf_writer_finish(lp_gguf_writer *writer, char *sha256)
 {
     lp_status status = check_complete(writer);

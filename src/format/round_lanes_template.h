@@ -173,7 +173,9 @@ INLINE void ladder_codes_f32(const lp_lanes *lanes, lp_lane_rule rule, bool is_s
         uint32_t bits = bits_f32(x[i]), sign = bits & 1u << 31, k;
         float a = f32_of(bits ^ sign);
         float r = ladder_lane(c, &l, rule, is_scaled, x[i], rule == LP_LANE_STOCHASTIC ? words[i] : 0, &k);
-        k &= keep | (k < first_normal ? 0 : UINT32_MAX);
+        uint32_t kept = keep | (k < first_normal ? 0 : UINT32_MAX);
+        k &= kept;
+        r = f32_of(bits_f32(r) & kept); /* also below an unsigned 0: flushing comes before the range */
         uint32_t minus = (uint32_t)((int32_t)bits >> 31);
         uint32_t as_float = k | (minus & sign_bit & ((k != 0 ? UINT32_MAX : 0) | zero_sign));
         uint32_t as_integer = ((k ^ minus) - minus + add) & mask;

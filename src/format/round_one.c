@@ -156,9 +156,9 @@ static lp_rounded round_on_ladder(const lp_rounder *r, double x, uint32_t word)
     }
     bool up = outward(r, p, word);
     k = skips ? (uint64_t)up << r->mantissa : k + up;
+    if (r->rounding.subnormals == LP_SUBNORMALS_FLUSH && k < UINT64_C(1) << r->mantissa) k = 0; /* also below an unsigned 0 */
     bool beyond = shift < -9 || k > (uint64_t)r->top[negative] || (negative && r->no_zero);
     if (beyond) return overflow(r, negative, false, (int64_t)k);
-    if (r->rounding.subnormals == LP_SUBNORMALS_FLUSH && k < UINT64_C(1) << r->mantissa) k = 0;
     return of_rung(r, negative && (k || r->has_negative_zero), (int64_t)k);
 }
 

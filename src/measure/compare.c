@@ -21,6 +21,8 @@ typedef struct compare_state {
     const lp_chunk *chunk;
     position_score *row; /* [n_chunk] */
     double *kl;          /* [n_predictions], in token order */
+    double *window_kl;   /* [n_windows] sums */
+    int64_t n_windows;
     int64_t n, n_agree;
     double kl_sum, nll, reference_nll, change, change2;
 } compare_state;
@@ -62,6 +64,7 @@ static lp_status use_chunk(void *context, const lp_chunk *chunk)
             return lp_fail(LP_CHECK, "window %lld: a row of logits is not finite", (long long)chunk->window);
         s->kl[s->n++] = o->kl;
         s->kl_sum += o->kl;
+        s->window_kl[chunk->window] += o->kl;
         s->nll += o->nll;
         s->reference_nll += o->reference_nll;
         s->change += o->change;
@@ -131,12 +134,21 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Of the mean over windows, which score equally many positions. */
+static double window_error(const compare_state *s)
+{
+    double sum = 0, n = (double)s->n_windows, mean = s->kl_sum / n;
+    for (int64_t i = 0; i < s->n_windows; i++) sum += (s->window_kl[i] - mean) * (s->window_kl[i] - mean);
+    return n > 1 ? sqrt(sum / (n * (n - 1))) * n / (double)s->n : 0;
+}
+
 static void fill(const compare_state *s, lp_compare_result *r)
 {
     double n = (double)s->n;
     qsort(s->kl, (size_t)s->n, sizeof *s->kl, ascending);
 #define PERCENTILE(numerator, denominator) s->kl[((numerator)*s->n + (denominator)-1) / (denominator)-1]
     r->kl_mean_nats = s->kl_sum / n;
+    r->kl_window_error_nats = window_error(s);
     r->kl_p90_nats = PERCENTILE(90, 100);
     r->kl_p99_nats = PERCENTILE(99, 100);
     r->kl_p999_nats = PERCENTILE(999, 1000);
@@ -153,13 +165,14 @@ static void fill(const compare_state *s, lp_compare_result *r)
 static lp_status compare(const lp_model *reference, const lp_model *model, const lp_windows *w, const lp_eval_options *options,
                          const lp_progress *progress, lp_compare_result *result, lp_layer_difference *layers)
 {
-    compare_state s = {.pool = options->pool};
+    compare_state s = {.pool = options->pool, .n_windows = w->n_windows};
     layer_state l = {0};
     lp_session *session[2] = {NULL, NULL};
     size_t n_bytes = (size_t)w->n_predictions * sizeof *s.kl;
     s.row = calloc((size_t)w->n_chunk, sizeof *s.row);
     s.kl = malloc(n_bytes);
-    lp_status status = s.row && s.kl ? LP_OK : lp_fail_memory(n_bytes, "scores");
+    s.window_kl = calloc((size_t)w->n_windows, sizeof *s.window_kl);
+    lp_status status = s.row && s.kl && s.window_kl ? LP_OK : lp_fail_memory(n_bytes, "scores");
     if (status == LP_OK) status = lp_windows_session(w, reference, options, progress, &session[0]);
     if (status == LP_OK) status = lp_windows_session(w, model, options, progress, &session[1]);
     if (status == LP_OK && layers) status = begin_layers(&l, w, reference, model, session);
@@ -172,6 +185,7 @@ static lp_status compare(const lp_model *reference, const lp_model *model, const
     lp_session_close(session[1]);
     free(s.row);
     free(s.kl);
+    free(s.window_kl);
     return status;
 }
 

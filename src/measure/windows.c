@@ -59,8 +59,9 @@ lp_status lp_windows_open(const lp_model *model, const char *text, size_t n_text
         lp_windows_close(w);
         return s == LP_INPUT ? lp_hint(s, "give a longer text or a smaller --context") : s;
     }
-    w->n_windows = w->n_tokens / w->n_context;
+    w->n_places = w->n_windows = w->n_tokens / w->n_context;
     if (options->n_windows && options->n_windows < w->n_windows) w->n_windows = options->n_windows;
+    if (!options->spread) w->n_places = w->n_windows;
     int64_t first, last;
     scored(w, &first, &last);
     w->n_predictions = w->n_windows * (last - first);
@@ -91,7 +92,7 @@ typedef struct buffers {
 /* Lists the tokens [first, first + n) of a window and which rows are wanted. Returns the number of wanted rows. */
 static int64_t list_chunk(const lp_windows *w, int64_t window, int64_t first, int64_t n, buffers *b)
 {
-    const int32_t *token = w->token + window * w->n_context;
+    const int32_t *token = w->token + window * w->n_places / w->n_windows * w->n_context;
     int64_t score_first, score_last, rows = 0;
     scored(w, &score_first, &score_last);
     for (int64_t i = 0; i < n; i++) {

@@ -16,6 +16,7 @@ typedef struct lp_chunk {
 typedef struct lp_windows {
     int32_t *token;              /* [n_tokens] of the text */
     int64_t n_tokens, n_context, n_windows, n_chunk;
+    int64_t n_places;            /* window i is the one at place i * n_places / n_windows of the text */
     int64_t n_predictions;       /* scored, of all windows */
     lp_protocol protocol;
     int32_t bos;                 /* put in place of a window's first token; -1: none */

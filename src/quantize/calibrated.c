@@ -127,20 +127,18 @@ static lp_status make_importance(shared *s)
     return LP_OK;
 }
 
-static lp_status solve_weight(run *r, shared *s, int64_t index, uint8_t *bytes)
+static lp_status make_solver(const run *r, shared *s)
+{
+    if (!s->made) LP_TRY(lp_solver_create(&s->options, s->moments, r->options->pool, &s->solver));
+    s->made = true;
+    return LP_OK;
+}
+
+/* The format's own search, weighted where a calibrated layer reads the tensor. */
+static lp_status search_weight(run *r, shared *s, int64_t index, uint8_t *bytes)
 {
     const lp_quantize_step *step = &r->steps[index];
     lp_quantize_row *row = &r->result->rows[index];
-    lp_codec codec;
-    double loss;
-    if (r->recipe->solves && s->moments && lp_codec_create(row->packing, &codec)) {
-        if (!s->made) LP_TRY(lp_solver_create(&s->options, s->moments, r->options->pool, &s->solver));
-        s->made = true;
-        row->method = s->solver.factor.failed ? "to nearest: the moments are not positive definite"
-                      : r->recipe->solve.feedback ? "gptq" : "clip";
-        row->importance = true;
-        return lp_solve_matrix(&s->solver, &codec, step->tensor, r->options->pool, bytes, &loss);
-    }
     rows_job job = {.run = r, .tensor = step->tensor, .packing = row->packing, .bytes = bytes};
     if (s->moments && lp_encode_uses_importance(row->packing, r->recipe->search)) {
         LP_TRY(make_importance(s));
@@ -152,6 +150,28 @@ static lp_status solve_weight(run *r, shared *s, int64_t index, uint8_t *bytes)
     }
     row->importance = job.importance != NULL;
     return encode_matrix(&job);
+}
+
+static lp_status solve_weight(run *r, shared *s, int64_t index, uint8_t *bytes)
+{
+    const lp_quantize_step *step = &r->steps[index];
+    lp_quantize_row *row = &r->result->rows[index];
+    if (r->recipe->solves && s->moments) {
+        lp_codec codec;
+        bool exists;
+        double loss;
+        LP_TRY(lp_codec_create(row->packing, step->tensor, &codec, &exists));
+        lp_status status = exists ? make_solver(r, s) : LP_OK;
+        if (exists && status == LP_OK) status = lp_solve_matrix(&s->solver, &codec, step->tensor, r->options->pool, bytes, &loss);
+        lp_codec_free(&codec);
+        LP_TRY(status);
+        if (!exists) return search_weight(r, s, index, bytes);
+        row->method = s->solver.factor.failed ? "to nearest: the moments are not positive definite"
+                      : r->recipe->solve.feedback ? "gptq" : "clip";
+        row->importance = true;
+        return LP_OK;
+    }
+    return search_weight(r, s, index, bytes);
 }
 
 static lp_status solve_group(void *context, const lp_driver_group *group, float *const *value)

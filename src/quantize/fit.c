@@ -1,9 +1,12 @@
 /* One block's scale and offset by trial, least squares and alternation. Sums are f64 in index order. */
 #include "quantize/fit.h"
 
+#include <lowp/isa.h>
+
 #include <math.h>
 
 #include "base/half.h"
+#include "quantize/fit_lanes.h"
 
 enum { PIECE = 256, N_TRIALS = 18, N_ROUNDS = 3 };
 
@@ -11,24 +14,64 @@ static const float first_trial = 1.06f, trial_step = 0.035f; /* of the covering 
 
 /* ---- codes under a scale --------------------------------------------------------------------------------------------- */
 
+static lp_fit_trials_fn *trials_function(void)
+{
+    switch (lp_isa_current()) {
+#if defined(__x86_64__)
+    case LP_ISA_AVX512: return lp_fit_trials_avx512;
+    case LP_ISA_AVX2: return lp_fit_trials_avx2;
+#endif
+    default: return lp_fit_trials_ref;
+    }
+}
+
+static lp_fit_nearest_fn *nearest_function(void)
+{
+    switch (lp_isa_current()) {
+#if defined(__x86_64__)
+    case LP_ISA_AVX512: return lp_fit_nearest_avx512;
+    case LP_ISA_AVX2: return lp_fit_nearest_avx2;
+#endif
+    default: return lp_fit_nearest_ref;
+    }
+}
+
+static float inverse_of(float scale)
+{
+    float inverse = scale != 0 ? 1.0f / scale : 0;
+    return isfinite(inverse) ? inverse : 0;
+}
+
+/* Values and codes of t, n <= PIECE, which have the element's units. */
+static void nearest_codes(const lp_levels *element, const float *t, int64_t n, uint32_t *code, float *v)
+{
+    int32_t index[PIECE];
+    if (!element->n) {
+        uint32_t unwanted;
+        for (int64_t j = 0; j < n; j++) *(code ? code + j : &unwanted) = lp_levels_round(element, t[j], &v[j]);
+        return;
+    }
+    if (lp_fit_has_lanes(element)) nearest_function()(element, t, n, index);
+    else
+        for (int64_t j = 0; j < n; j++) index[j] = lp_levels_nearest(element, t[j]);
+    for (int64_t j = 0; j < n; j++) v[j] = element->value[index[j]];
+    for (int64_t j = 0; code && j < n; j++) code[j] = element->code[index[j]];
+}
+
 double lp_fit_codes(const lp_levels *element, const float *x, const float *w, int64_t n, float scale, float offset, uint32_t *code,
                     float *v)
 {
     double error = 0;
-    float inverse = scale != 0 ? 1.0f / scale : 0;
-    if (!isfinite(inverse)) inverse = 0;
-    for (int64_t j = 0; j < n; j++) {
-        float t = (x[j] - offset) * inverse;
-        if (element->n) {
-            int i = lp_levels_nearest(element, t);
-            v[j] = element->value[i];
-            if (code) code[j] = element->code[i];
-        } else {
-            uint32_t c = lp_levels_round(element, t, &v[j]);
-            if (code) code[j] = c;
+    const float inverse = inverse_of(scale);
+    for (int64_t first = 0; first < n; first += PIECE) {
+        float t[PIECE];
+        const int64_t m = n - first < PIECE ? n - first : PIECE;
+        for (int64_t j = 0; j < m; j++) t[j] = (x[first + j] - offset) * inverse;
+        nearest_codes(element, t, m, code ? code + first : NULL, v + first);
+        for (int64_t j = first; j < first + m; j++) {
+            double d = (double)x[j] - ((double)scale * (double)v[j] + (double)offset);
+            error += (w ? (double)w[j] : 1.0) * d * d;
         }
-        double d = (double)x[j] - ((double)scale * (double)v[j] + (double)offset);
-        error += (w ? (double)w[j] : 1.0) * d * d;
     }
     return error;
 }
@@ -148,23 +191,63 @@ lp_fit lp_fit_cover(const lp_fit_rule *rule, const float *x, int64_t n)
 
 /* ---- search ----------------------------------------------------------------------------------------------------------- */
 
+/* What a trial's sums have in common with all others. */
+static sums sums_of_block(const float *x, const float *w, int64_t n)
+{
+    sums s = {0};
+    for (int64_t j = 0; j < n; j++) {
+        double a = w ? (double)w[j] : 1.0, c = (double)x[j];
+        s.w += a;
+        s.x += a * c;
+        s.xx += a * c * c;
+    }
+    return s;
+}
+
+static void keep_best(lp_fit fit, double error, lp_fit *best, double *least)
+{
+    if (!(error < *least)) return;
+    *least = error;
+    *best = fit;
+}
+
 static void try_scales(const lp_fit_rule *rule, const float *x, const float *w, int64_t n, lp_fit from, lp_fit *best,
                        double *least)
 {
     const lp_levels *e = rule->element;
     float middle = from.offset + from.scale * (e->least + e->most) / 2; /* trials shrink the range around its middle */
+    float scale[N_TRIALS], offset[N_TRIALS];
     for (int t = 0; t < N_TRIALS; t++) {
-        float f = first_trial - trial_step * (float)t, scale = from.scale * f, offset = from.offset;
-        if (rule->has_offset && offset != 0)
-            offset = (float)clamp((double)(middle - scale * (e->least + e->most) / 2), (double)rule->least_offset, (double)rule->most_offset);
-        double error;
-        lp_fit fit = refit(rule, x, w, n, scale, offset, &error);
-        if (error < *least) {
-            *least = error;
-            *best = fit;
+        scale[t] = from.scale * (first_trial - trial_step * (float)t);
+        offset[t] = from.offset;
+        if (rule->has_offset && from.offset != 0)
+            offset[t] = (float)clamp((double)(middle - scale[t] * (e->least + e->most) / 2), (double)rule->least_offset, (double)rule->most_offset);
+    }
+    if (!lp_fit_has_lanes(e)) {
+        for (int t = 0; t < N_TRIALS; t++) {
+            double error;
+            lp_fit fit = refit(rule, x, w, n, scale[t], offset[t], &error);
+            keep_best(fit, error, best, least);
         }
+        return;
+    }
+    lp_fit_trials trials = {0};
+    sums s = sums_of_block(x, w, n);
+    for (int t = 0; t < N_TRIALS; t++) {
+        trials.inverse[t] = inverse_of(scale[t]);
+        trials.offset[t] = offset[t];
+    }
+    trials_function()(e, x, w, n, &trials);
+    for (int t = 0; t < N_TRIALS; t++) {
+        double error;
+        s.v = trials.v[t];
+        s.vv = trials.vv[t];
+        s.xv = trials.xv[t];
+        lp_fit fit = solve(rule, &s, NULL, &error);
+        keep_best(fit, error, best, least);
     }
 }
+_Static_assert((int)N_TRIALS <= (int)LP_FIT_LANES, "all trials side by side");
 
 lp_fit lp_fit_search(const lp_fit_rule *rule, const float *x, const float *w, int64_t n)
 {

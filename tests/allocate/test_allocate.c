@@ -410,6 +410,36 @@ static void formats_of_our_own_are_candidates_beside_those_of_gguf(void **unused
     lp_model_close(model);
 }
 
+/* llama.cpp must be able to run what was asked for as gguf; what is asked for as own holds nothing that loses more for its bits. */
+static void a_word_stands_for_the_formats_of_gguf_or_for_our_own(void **unused)
+{
+    (void)unused;
+    static const char *const words[] = {LP_CANDIDATES_GGUF, LP_CANDIDATES_OWN};
+    lp_model *model = open_model(false);
+    int n_own[3] = {0};
+    double kl[3];
+    for (int i = 0; i < 3; i++) { /* the last with both */
+        lp_allocation a;
+        lp_allocate_options o = options_of((uint64_t)(4.5 * (double)lp_model_get_info(model)->n_parameters / 8) + 6000);
+        o.formats = words + i % 2;
+        o.n_formats = 1;
+        if (i == 2) o.formats = words, o.n_formats = 2;
+        o.n_rounds = 0;
+        o.n_anchors = 1;
+        ok(lp_allocate(model, text, N_TEXT, &o, NULL, &a));
+        for (int k = 0; k < a.n_packings; k++) n_own[i] += a.packings[k]->format != NULL;
+        assert_true(i == 2 || a.n_packings >= 4);
+        assert_true(a.n_bytes <= o.n_bytes);
+        kl[i] = a.joint.kl;
+        lp_allocation_free(&a);
+    }
+    assert_int_equal(n_own[0], 0);
+    assert_true(n_own[1] >= 4);
+    assert_int_equal(n_own[2], n_own[1]);
+    print_message("at the same size: gguf %.5f, own %.5f, both %.5f nats\n", kl[0], kl[1], kl[2]);
+    lp_model_close(model);
+}
+
 /* ---- the table ------------------------------------------------------------------------------------------------------- */
 
 static void a_table_is_used_again_with_the_same_result_and_read_back_to_the_last_bit(void **unused)
@@ -497,6 +527,7 @@ int main(void)
         cmocka_unit_test(a_budget_below_the_smallest_file_is_refused_and_says_how_small_it_can_be),
         cmocka_unit_test(a_rule_of_the_caller_holds),
         cmocka_unit_test(formats_of_our_own_are_candidates_beside_those_of_gguf),
+        cmocka_unit_test(a_word_stands_for_the_formats_of_gguf_or_for_our_own),
         cmocka_unit_test(estimates_from_a_few_formats_are_near_what_is_measured),
         cmocka_unit_test(a_time_that_cannot_be_met_is_refused_and_one_that_can_changes_nothing),
         cmocka_unit_test(the_report_is_one_page_that_names_every_tensor_and_escapes_names),

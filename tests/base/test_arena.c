@@ -116,6 +116,24 @@ static void an_aligned_block_is_zeroed_at_every_size(void **state)
     lp_aligned_free(NULL);
 }
 
+static void chunks_are_filled_to_the_end_and_double_up_to_a_bound(void **state)
+{
+    (void)state;
+    enum { KIB = 1024 };
+    static const size_t plain[] = {64, 128, 256, 512, 1024}, bounded[] = {64, 128, 256, 384, 512};
+    for (int is_bounded = 0; is_bounded < 2; is_bounded++) {
+        lp_arena arena = {.most_chunk = is_bounded ? 128 * KIB : 0};
+        for (int i = 0; i < 5; i++) {
+            size_t total = (is_bounded ? bounded : plain)[i] * KIB, before = arena.n_bytes;
+            for (size_t n = before; n < total; n += 64) {
+                assert_non_null(lp_arena_alloc(&arena, n % 128 ? 64 : 1));
+                assert_int_equal(arena.n_bytes, total); /* the whole chunk came with its first block */
+            }
+        }
+        lp_arena_free(&arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -125,6 +143,7 @@ int main(void)
         cmocka_unit_test(a_copied_string_ends_with_nul_and_keeps_inner_nuls),
         cmocka_unit_test(sizes_that_overflow_or_do_not_fit_give_null_and_a_text),
         cmocka_unit_test(an_aligned_block_is_zeroed_at_every_size),
+        cmocka_unit_test(chunks_are_filled_to_the_end_and_double_up_to_a_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -459,6 +459,89 @@ static void processes_that_write_the_same_file_do_not_mix(void **state)
     assert_in_range(letter_of_whole_file(), 'a', 'c');
 }
 
+/* ---- files that belong together ------------------------------------------------------------------------------------ */
+
+enum { SET = 3 };
+static const char *const set_names[SET] = {"one", "two", "three"};
+
+static void prepare_set(lp_output *output[SET], const char *text)
+{
+    for (int i = 0; i < SET; i++) {
+        output[i] = create(set_names[i], true);
+        assert_int_equal(lp_output_write(output[i], text, strlen(text)), LP_OK);
+        assert_int_equal(lp_output_prepare(output[i], i ? output[0] : NULL), LP_OK);
+    }
+}
+
+static void assert_no_temporaries(void)
+{
+    assert_false(exists(".one.lowp-tmp"));
+    assert_false(exists(".two.lowp-tmp"));
+    assert_false(exists(".three.lowp-tmp"));
+}
+
+static void a_set_of_files_replaces_the_old_one_and_nothing_else_stays(void **state)
+{
+    (void)state;
+    lp_output *output[SET];
+    write_text("one", "old"); /* the others are new */
+    prepare_set(output, "first");
+    assert_text("one", "old");
+    assert_false(exists("two"));
+    assert_int_equal(lp_output_finish_all(output, SET), LP_OK);
+    prepare_set(output, "second");
+    for (int i = 0; i < SET; i++) assert_text(set_names[i], "first");
+    assert_int_equal(lp_output_finish_all(output, SET), LP_OK);
+    for (int i = 0; i < SET; i++) assert_text(set_names[i], "second");
+    assert_no_temporaries();
+}
+
+static void a_set_that_fails_at_its_last_file_leaves_the_old_files_and_no_new_one(void **state)
+{
+    (void)state;
+    lp_output *output[SET];
+    write_text("one", "old");
+    prepare_set(output, "new");
+    assert_int_equal(unlink(".three.lowp-tmp"), 0);
+    assert_int_equal(lp_output_finish_all(output, SET), LP_RESOURCE);
+    assert_non_null(strstr(lp_error(), "three: the temporary file"));
+    assert_text("one", "old");
+    assert_false(exists("two"));
+    assert_false(exists("three"));
+    assert_no_temporaries();
+}
+
+static void a_set_over_several_folders_and_links_is_one_too(void **state)
+{
+    (void)state;
+    lp_output *output[SET];
+    assert_int_equal(mkdir("a", 0777), 0);
+    write_text("a/there", "old");
+    assert_int_equal(symlink("a/there", "two"), 0);
+    prepare_set(output, "new");
+    assert_int_equal(lp_output_finish_all(output, SET), LP_OK);
+    for (int i = 0; i < SET; i++) assert_text(set_names[i], "new");
+    assert_text("a/there", "new");
+    prepare_set(output, "newer");
+    assert_int_equal(unlink(".three.lowp-tmp"), 0);
+    assert_int_equal(lp_output_finish_all(output, SET), LP_RESOURCE);
+    assert_text("a/there", "new");
+    assert_false(exists("a/.there.lowp-tmp"));
+    assert_no_temporaries();
+}
+
+static void a_set_never_replaces_a_file_without_force(void **state)
+{
+    (void)state;
+    lp_output *output[2] = {create("one", false), create("two", false)};
+    for (int i = 0; i < 2; i++) assert_int_equal(lp_output_prepare(output[i], i ? output[0] : NULL), LP_OK);
+    write_text("two", "mine");
+    assert_int_equal(lp_output_finish_all(output, 2), LP_USAGE);
+    assert_false(exists("one"));
+    assert_text("two", "mine");
+    assert_no_temporaries();
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter_folder, leave_folder)
 
 int main(void)
@@ -481,6 +564,10 @@ int main(void)
         IN_FOLDER(a_write_that_fails_leaves_nothing_behind),
         IN_FOLDER(a_killed_process_never_leaves_a_torn_file),
         IN_FOLDER(processes_that_write_the_same_file_do_not_mix),
+        IN_FOLDER(a_set_of_files_replaces_the_old_one_and_nothing_else_stays),
+        IN_FOLDER(a_set_that_fails_at_its_last_file_leaves_the_old_files_and_no_new_one),
+        IN_FOLDER(a_set_over_several_folders_and_links_is_one_too),
+        IN_FOLDER(a_set_never_replaces_a_file_without_force),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -389,10 +389,10 @@ static void every_element_rounds_as_defined_in_every_mode(void **state)
         oracle o;
         oracle_make(&o, &e);
         for (int m = 0; m < LP_ROUND_MODE_COUNT; m++)
-            check_rule(elements[i], &o, (lp_rounding){.mode = (lp_rounding_mode)m, .seed = (uint64_t)(m * 1000 + i)}, 700, &n_compared);
+            check_rule(elements[i], &o, (lp_rounding){.mode = (lp_rounding_mode)m, .seed = (uint64_t)(m * 1000 + i)}, 350, &n_compared);
         oracle_free(&o);
     }
-    assert_true(n_compared > 1000000);
+    assert_true(n_compared > 500000);
 }
 
 static void every_element_overflows_and_flushes_as_defined(void **state)
@@ -408,17 +408,17 @@ static void every_element_overflows_and_flushes_as_defined(void **state)
             lp_rounding r = {.mode = (lp_rounding_mode)m, .seed = (uint64_t)(m * 100 + i), .random_bits = 1 + (m + i) % 32, .first = 3};
             for (int f = LP_OVERFLOW_SYMMETRIC; f < LP_OVERFLOW_WRAP; f++) {
                 r.overflow = (lp_overflow)f;
-                check_rule(elements[i], &o, r, 100, &n_compared);
+                check_rule(elements[i], &o, r, 60, &n_compared);
             }
             r.overflow = LP_OVERFLOW_SATURATE;
             for (int f = LP_SUBNORMALS_FLUSH; f <= LP_SUBNORMALS_NONE; f++) {
                 r.subnormals = (lp_subnormals)f;
-                check_rule(elements[i], &o, r, 200, &n_compared);
+                check_rule(elements[i], &o, r, 100, &n_compared);
             }
         }
         oracle_free(&o);
     }
-    assert_true(n_compared > 500000);
+    assert_true(n_compared > 250000);
 }
 
 /* Codes of one value: -0 of posits and doubles in tables are written as the first of them. */
@@ -458,7 +458,7 @@ static void rounding_is_monotone_and_idempotent(void **state)
     (void)state;
     static float x[65536], y[65536], z[65536];
     int n = 0;
-    for (int h = 0; h < 65536; h++)
+    for (int h = 0; h < 65536; h += 5) /* an odd stride meets all kinds of bits; make check-formats takes all */
         if (isfinite(halves[h])) x[n++] = halves[h];
     qsort(x, (size_t)n, sizeof *x, ascending);
     for (int i = 0; i < N_ELEMENTS; i++) {

@@ -14,6 +14,7 @@
 #include "base/fail.h"
 #include "inject.h"
 #include "model/hf/hf.h"
+#include "model/tokenizer/unicode_forms.h"
 #include "support/architecture_file.h"
 #include "support/llama_file.h"
 #include "support/vocabulary_file.h"
@@ -55,7 +56,8 @@ static void add_text(lp_sha256 *result, const char *s) { lp_sha256_add(result, s
 /* ---- files -------------------------------------------------------------------------------------------------------- */
 
 static char small[200], quantized[200], folder[200], stats_path[200], legacy[200], edited[200], text_path[200], out_path[200],
-    table_path[200], report_path[200], link_path[200], fresh_path[200], legacy_out[200], spm_path[200], bert_path[200];
+    table_path[200], report_path[200], link_path[200], fresh_path[200], legacy_out[200], spm_path[200], bert_path[200],
+    unigram_path[200];
 
 /* The small vocabulary has letters alone. */
 bool scenarios_edits_are_whole = true;
@@ -99,7 +101,7 @@ void scenarios_prepare(void)
     } paths[] = {{small, "small.gguf"}, {quantized, "quantized.gguf"}, {folder, "folder"}, {stats_path, "stats.gguf"},
                  {legacy, "stats.dat"}, {edited, "edited.gguf"}, {text_path, "text.txt"}, {out_path, "out"}, {table_path, "sensitivities.json"}, {report_path, "report.html"}, {link_path, "link.gguf"},
                  {fresh_path, SCENARIOS_FRESH}, {legacy_out, "out.dat"}, {spm_path, "spm.gguf"},
-                 {bert_path, "bert.gguf"}};
+                 {bert_path, "bert.gguf"}, {unigram_path, "unigram.gguf"}};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) snprintf(paths[i].path, 200, "%s", test_path(paths[i].name));
     uint32_t state = 12345;
     llama_write(small, &shape, lp_packing_by_name("f16"), coarse, &state, NULL);
@@ -134,6 +136,17 @@ void scenarios_prepare(void)
     spm.name = "Phi-3 mini"; /* whose special tokens take spaces along */
     vocabulary_write(spm_path, &spm);
     vocabulary_write(bert_path, &bert);
+    static uint32_t table[1 + 0x200 + 1] = {4 * 0x200}; /* A becomes a */
+    static const char key[] = "tokenizer.ggml.precompiled_charsmap";
+    table[1] = 0x80u << 10;
+    table[1 + (0x80 ^ 'A')] = 'A' | 0x100u | 0x100u << 10;
+    table[1 + (0x80 ^ 'A' ^ 0x100)] = 0x80000000u;
+    memcpy(&table[1 + 0x200], "a", 2);
+    vocabulary_file unigram = VOCABULARY_SPM;
+    unigram.model = "t5";
+    unigram.yes = "tokenizer.ggml.remove_extra_whitespaces";
+    unigram.extra = (lp_gguf_key){{key, sizeof key - 1}, LP_GGUF_ARRAY, LP_GGUF_U8, sizeof table - 2, (const uint8_t *)table, sizeof table - 2};
+    vocabulary_write(unigram_path, &unigram);
     ok(lp_text_read(small, &image, &n_image));
     char command[500];
     snprintf(command, sizeof command, "ln -s out.gguf '%s'", link_path);
@@ -505,9 +518,9 @@ static lp_status tokenize(lp_sha256 *result)
 static lp_status tokenize_kinds(lp_sha256 *result)
 {
     static char words[3000], odd[] = "the <s> the<|sys|> \t the \xff\xfe caf\xc3\xa9 \xe4\xb8\xad, quick";
-    const char *const paths[] = {spm_path, bert_path, small};
+    const char *const paths[] = {spm_path, bert_path, unigram_path, small};
     for (size_t i = 0; i + 1 < sizeof words; i++) words[i] = "thequickfoxs"[i % 12];
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         lp_gguf *g;
         lp_tokenizer *t = NULL;
         int32_t *ids;
@@ -515,7 +528,7 @@ static lp_status tokenize_kinds(lp_sha256 *result)
         lp_status s = lp_gguf_open(paths[i], &g);
         if (s != LP_OK) return s;
         s = lp_tokenizer_create(g, &t);
-        const char *const texts[] = {words, i < 2 ? odd : "the"};
+        const char *const texts[] = {words, i < 3 ? odd : "the"};
         for (int k = 0; k < 2 && s == LP_OK; k++) {
             s = lp_tokenizer_encode(t, texts[k], strlen(texts[k]), true, true, &ids, &n);
             if (s != LP_OK) break;
@@ -526,6 +539,24 @@ static lp_status tokenize_kinds(lp_sha256 *result)
         lp_gguf_close(g);
         if (s != LP_OK) return s;
     }
+    return LP_OK;
+}
+
+/* Normalization forms of a text with Hangul, marks in a row and what is composed. */
+static lp_status normalize_texts(lp_sha256 *result)
+{
+    static char marks[3 * 400];
+    for (size_t i = 0; i + 2 < sizeof marks; i += 2) memcpy(marks + i, i % 4 ? "\xcc\x81" : "\xcc\xa3", 2);
+    static const char hangul[] = "\xea\xb0\x80\xea\xb0\x81\xe1\x84\x80\xe1\x85\xa1\xe1\x86\xa8 e\xcc\x81 \xef\xac\x81 \xff";
+    const char *const texts[] = {hangul, marks};
+    for (int k = 0; k < 2; k++)
+        for (lp_form form = LP_NFC; form <= LP_NFKD; form++) {
+            lp_text_buffer out = {0};
+            lp_status s = lp_normalize(form, (const uint8_t *)texts[k], strlen(texts[k]), &out);
+            if (s == LP_OK) lp_sha256_add(result, out.data, out.n);
+            free(out.data);
+            if (s != LP_OK) return s;
+        }
     return LP_OK;
 }
 
@@ -1014,6 +1045,7 @@ const scenario scenarios[] = {
     {"run a session", run_session, false, false},
     {"tokenize", tokenize, false, false},
     {"tokenize with every kind", tokenize_kinds, false, false},
+    {"normalize texts", normalize_texts, false, false},
     {"render a chat template", render, false, false},
     {"encode a chat", encode_chat, false, false},
     {"calibrate", calibrate, true, false},

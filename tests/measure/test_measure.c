@@ -8,6 +8,7 @@
 
 #include <fenv.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -117,6 +118,36 @@ static void comparison_of_a_model_with_itself_is_zero_to_the_last_bit(void **unu
     lp_model_close(model);
 }
 
+static void spread_windows_lie_evenly_over_the_text_and_their_error_is_that_of_the_mean(void **unused)
+{
+    (void)unused;
+    const llama_shape shape = {.n_vocab = 32, .n_embd = 16, .n_layer = 1, .n_head = 2, .n_head_kv = 2, .head_size = 8,
+                               .n_ffn = 24, .n_context = 64, .epsilon = 1e-5f};
+    const char *paths[2] = {test_path("spread-a.gguf"), NULL};
+    char copy[512], text[2000]; /* 40 windows of 50 letters, one token each */
+    uint32_t state = 1, letter = 3;
+    lp_model *model[2];
+    lp_compare_result r, alone, other;
+    snprintf(copy, sizeof copy, "%s", paths[0]);
+    for (size_t i = 0; i < sizeof text; i++) text[i] = (char)('a' + ((letter = letter * 1664525u + 1013904223u) >> 16) % 26);
+    for (int i = 0; i < 2; i++) {
+        paths[i] = i ? test_path("spread-b.gguf") : copy;
+        llama_write(paths[i], &shape, NULL, lcg_weight, &state, NULL);
+        assert_int_equal(lp_model_open(paths[i], &model[i]), LP_OK);
+    }
+    lp_eval_options o = {.n_context = 50, .n_windows = 2, .spread = true};
+    if (lp_compare(model[0], model[1], text, sizeof text, &o, NULL, &r, NULL) != LP_OK) fail_msg("%s", lp_error());
+    o.n_windows = 1;
+    assert_int_equal(lp_compare(model[0], model[1], text, sizeof text, &o, NULL, &alone, NULL), LP_OK);
+    assert_int_equal(lp_compare(model[0], model[1], text + 20 * 50, 50, &o, NULL, &other, NULL), LP_OK);
+    assert_true(alone.kl_mean_nats > 0 && alone.kl_mean_nats != other.kl_mean_nats);
+    assert_true(fabs(r.kl_mean_nats - (alone.kl_mean_nats + other.kl_mean_nats) / 2) < 1e-14);
+    assert_true(fabs(r.kl_window_error_nats - fabs(alone.kl_mean_nats - other.kl_mean_nats) / 2) < 1e-14);
+    assert_true(alone.kl_window_error_nats == 0);
+    lp_model_close(model[0]);
+    lp_model_close(model[1]);
+}
+
 static void the_callers_rounding_mode_changes_no_bit_and_is_kept(void **unused)
 {
     (void)unused;
@@ -148,6 +179,7 @@ int main(void)
         cmocka_unit_test(a_uniform_model_has_the_perplexity_of_its_vocabulary),
         cmocka_unit_test(contexts_and_texts_out_of_range_are_refused),
         cmocka_unit_test(comparison_of_a_model_with_itself_is_zero_to_the_last_bit),
+        cmocka_unit_test(spread_windows_lie_evenly_over_the_text_and_their_error_is_that_of_the_mean),
         cmocka_unit_test(the_callers_rounding_mode_changes_no_bit_and_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

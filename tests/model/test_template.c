@@ -175,6 +175,54 @@ static void expect_within(const char *source, const char *content, size_t n_cont
     lp_template_free(t);
 }
 
+/* As large as sources may be, and refused at their end: tests/hard/budget.c holds this to 4 MiB. */
+static void large_templates_of_every_kind_of_node_are_refused_at_their_end(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *begin, *piece, *end, *error;
+    } shapes[] = {
+        {"", "{{a.b}}", "{{", "20000 nodes"},
+        {"", "{{'x'}}-", "{{", "20000 nodes"},
+        {"{{ [", "'\\x41',", "", "20000 nodes"},
+        {"{{ [", "averylongname(an='\\u00e9 of some length'),", "", NULL},
+        {"{{ ", "'' ", "", NULL},
+        {"{{ ", "'\\u00e9' ", "", NULL},
+        {"{{ '", "\\n", "' 'x' 'y'", NULL},
+        {"{% set a=1", "\n", "", NULL},
+    };
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        size_t n_piece = strlen(shapes[i].piece), most = (256 << 10) - 64;
+        char *text = malloc(most + 64), *at = text + sprintf(text, "%s", shapes[i].begin);
+        while ((size_t)(at - text) + n_piece < most) at += sprintf(at, "%s", shapes[i].piece);
+        strcpy(at, shapes[i].end);
+        lp_template *t;
+        assert_int_equal(lp_template_parse(text, strlen(text), &t), LP_INPUT);
+        assert_null(t);
+        if (shapes[i].error && !strstr(lp_error(), shapes[i].error)) fail_msg("%zu: %s", i, lp_error());
+        free(text);
+    }
+}
+
+static void strings_side_by_side_are_one(void **state)
+{
+    (void)state;
+    static const char begin[] = "{{ ", piece[] = "'\\x41b' \"c\"  ";
+    enum { N = 15000 };
+    char *text = malloc(sizeof begin + N * sizeof piece + 8), *at = text + sprintf(text, "%s", begin);
+    for (int i = 0; i < N; i++) at += sprintf(at, "%s", piece);
+    strcpy(at, "}}");
+    lp_template *t;
+    lp_rendering r;
+    assert_int_equal(lp_template_parse(text, strlen(text), &t), LP_OK);
+    assert_int_equal(lp_template_render(t, &(lp_chat){0}, &r), LP_OK);
+    assert_int_equal(r.n, 3 * N);
+    for (int i = 0; i < N; i++) assert_memory_equal(r.text + 3 * i, "Abc", 3);
+    lp_rendering_free(&r);
+    lp_template_free(t);
+    free(text);
+}
+
 static void limits_of_the_source_hold_exactly(void **state)
 {
     (void)state;
@@ -320,6 +368,8 @@ int main(void)
         cmocka_unit_test(map_and_select_give_their_items_once_and_when_asked),
         cmocka_unit_test(a_loop_looks_ahead_only_when_it_is_asked),
         cmocka_unit_test(what_stands_in_generation_is_marked),
+        cmocka_unit_test(large_templates_of_every_kind_of_node_are_refused_at_their_end),
+        cmocka_unit_test(strings_side_by_side_are_one),
         cmocka_unit_test(limits_of_the_source_hold_exactly),
         cmocka_unit_test(limits_of_a_rendering_hold_exactly),
         cmocka_unit_test(variables_nest_128_deep_and_no_deeper),

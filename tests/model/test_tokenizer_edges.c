@@ -98,6 +98,89 @@ static void keys_of_sentencepiece_files_are_checked(void **state)
     lp_tokenizer_free(loaded(&spm));
 }
 
+#define KEY(name, type, element, n, bytes) {{name, sizeof name - 1}, type, element, n, (const uint8_t *)(bytes), sizeof bytes - 1}
+#define SCALAR(name, type, bytes) KEY(name, type, type, 1, bytes)
+#define LIST(name, element, n, bytes) KEY(name, LP_GGUF_ARRAY, element, n, bytes)
+#define CHARSMAP "tokenizer.ggml.precompiled_charsmap"
+
+/* t5 keeps its ends elsewhere, and has a normalizer. */
+static vocabulary_file unigram_file(void)
+{
+    vocabulary_file v = VOCABULARY_SPM;
+    v.model = "t5";
+    return v;
+}
+
+static void keys_of_our_own_have_a_type_and_a_range(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        lp_gguf_key key;
+        const char *reason;
+    } cases[] = {
+        {"t5", SCALAR(LP_KEY_BY_MERGES, LP_GGUF_U32, "\1\0\0\0"), LP_KEY_BY_MERGES},
+        {"t5", SCALAR(LP_KEY_SPACE_ONCE, LP_GGUF_U32, "\1\0\0\0"), LP_KEY_SPACE_ONCE},
+        {"t5", SCALAR(LP_KEY_SPACE_UNLESS, LP_GGUF_U32, "\1\0\0\0"), LP_KEY_SPACE_UNLESS},
+        {"t5", SCALAR(LP_KEY_SPACE_LAST, LP_GGUF_U32, "\1\0\0\0"), LP_KEY_SPACE_LAST},
+        {"t5", SCALAR(LP_KEY_STRIPS, LP_GGUF_U32, "\1\0\0\0"), LP_KEY_STRIPS},
+        {"t5", SCALAR(LP_KEY_WHITE_SPACE, LP_GGUF_U32, "\1\0\0\0"), LP_KEY_WHITE_SPACE},
+        {"t5", SCALAR("tokenizer.ggml.remove_extra_whitespaces", LP_GGUF_U32, "\1\0\0\0"), "remove_extra_whitespaces"},
+        {"t5", SCALAR(LP_KEY_MOST_CHARACTERS, LP_GGUF_F32, "\0\0\0\0"), LP_KEY_MOST_CHARACTERS},
+        {"t5", SCALAR(LP_KEY_MOST_CHARACTERS, LP_GGUF_I32, "\xff\xff\xff\xff"), "-1 is no length"},
+        {"t5", SCALAR(LP_KEY_MOST_CHARACTERS, LP_GGUF_U64, "\0\0\0\0\1\0\0\0"), "4294967296 is no length"},
+        {"t5", SCALAR(CHARSMAP, LP_GGUF_U32, "\0\0\0\0"), "not an array of bytes"},
+        {"t5", LIST(CHARSMAP, LP_GGUF_F32, 1, "\0\0\0\0"), "not an array of bytes"},
+        {"t5", LIST(CHARSMAP, LP_GGUF_I8, 3, "\0\0\0"), CHARSMAP},
+        {"t5", SCALAR("lowp.tokenizer.lstrip", LP_GGUF_U32, "\1\0\0\0"), "not an array"},
+        {"t5", LIST("lowp.tokenizer.lstrip", LP_GGUF_I32, 1, "\xff\xff\xff\xff"), "lstrip[0]: not a token"},
+        {"t5", LIST("lowp.tokenizer.lstrip", LP_GGUF_I32, 1, "\x13\0\0\0"), "not a token (there are 19)"},
+        {"t5", LIST("lowp.tokenizer.lstrip", LP_GGUF_F32, 1, "\0\0\0\0"), "lstrip[0]: not a token"},
+        {"llama", SCALAR("tokenizer.ggml.token_type", LP_GGUF_U32, "\1\0\0\0"), "token_type: not an array"},
+        {"llama", SCALAR("tokenizer.ggml.eot_token_id", LP_GGUF_I32, "\xff\xff\xff\xff"), "-1 is not a token"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vocabulary_file v = unigram_file();
+        v.model = cases[i].model;
+        v.extra = cases[i].key;
+        if (strcmp(cases[i].reason, "token_type: not an array") == 0) v.types = NULL;
+        lp_tokenizer *t;
+        if (load(&v, &t) != LP_INPUT) fail_msg("case %zu: %s", i, lp_error());
+        if (!strstr(lp_error(), cases[i].reason)) fail_msg("case %zu: '%s' is not in '%s'", i, cases[i].reason, lp_error());
+    }
+}
+
+static void each_difference_makes_unigram_tokenizers_unequal(void **state)
+{
+    (void)state;
+    static const float other_scores[] = {0, 0, 0, 0, -1, -2, -3, -4, -5, -6, -7, -8, -9, -10, -11, -99, 0, 0, 0};
+    static const lp_gguf_key keys[] = {
+        SCALAR(LP_KEY_SPACE_LAST, LP_GGUF_BOOL, "\1"),
+        SCALAR(LP_KEY_STRIPS, LP_GGUF_BOOL, "\1"), SCALAR(LP_KEY_WHITE_SPACE, LP_GGUF_BOOL, "\1"),
+        SCALAR("tokenizer.ggml.remove_extra_whitespaces", LP_GGUF_BOOL, "\1"),
+        LIST("lowp.tokenizer.lstrip", LP_GGUF_I32, 1, "\3\0\0\0"), LIST("lowp.tokenizer.lstrip", LP_GGUF_I32, 1, "\2\0\0\0"),
+        LIST(CHARSMAP, LP_GGUF_U8, 10, "\4\0\0\0\0\0\0\0a\0"), LIST(CHARSMAP, LP_GGUF_U8, 10, "\4\0\0\0\0\0\0\0b\0"), LIST(CHARSMAP, LP_GGUF_U8, 10, "\4\0\0\0\0\4\0\0a\0"),
+    };
+    enum { N = sizeof keys / sizeof *keys };
+    lp_tokenizer *t[N + 2];
+    vocabulary_file v = unigram_file();
+    t[N] = loaded(&v);
+    v.scores = other_scores;
+    t[N + 1] = loaded(&v);
+    for (int i = 0; i < N; i++) {
+        v = unigram_file();
+        v.extra = keys[i];
+        t[i] = loaded(&v);
+        lp_tokenizer *same = loaded(&v);
+        assert_true(lp_tokenizer_equal(t[i], same));
+        lp_tokenizer_free(same);
+    }
+    for (int i = 0; i < N + 2; i++)
+        for (int k = 0; k < N + 2; k++)
+            if (lp_tokenizer_equal(t[i], t[k]) != (i == k)) fail_msg("cases %d and %d", i, k);
+    for (int i = 0; i < N + 2; i++) lp_tokenizer_free(t[i]);
+}
+
 static void where_keys_are_absent_the_kinds_own_ids_count(void **state)
 {
     (void)state;
@@ -173,7 +256,9 @@ static void each_difference_makes_tokenizers_unequal(void **state)
     const vocabulary_file spm = VOCABULARY_SPM, bert = VOCABULARY_BERT;
     vocabulary_file v[16];
     int n = 0;
-    for (int i = 0; i < 10; i++) v[i] = spm;
+    for (int i = 0; i < 12; i++) v[i] = spm;
+    v[n++].extra = (lp_gguf_key)SCALAR(LP_KEY_SPACE_ONCE, LP_GGUF_BOOL, "\1");
+    v[n++].extra = (lp_gguf_key)SCALAR(LP_KEY_SPACE_UNLESS, LP_GGUF_BOOL, "\1");
     v[n++].tokens = other_tokens;
     v[n++].tokens = longer_tokens;
     v[n++].scores = other_scores;
@@ -257,6 +342,63 @@ static size_t words_around(const lp_tokenizer *t, uint32_t c)
     if (lp_tokenizer_encode(t, text, strlen(text), false, false, &ids, &n) != LP_OK) fail_msg("%s", lp_error());
     free(ids);
     return n;
+}
+
+/* ---- special tokens ----------------------------------------------------------------------------------------------- */
+
+static bool has_id(const lp_tokenizer *t, const char *text, int32_t id)
+{
+    int32_t *ids;
+    size_t n;
+    bool found = false;
+    if (lp_tokenizer_encode(t, text, strlen(text), true, false, &ids, &n) != LP_OK) fail_msg("%s", lp_error());
+    for (size_t i = 0; i < n; i++) found |= ids[i] == id;
+    free(ids);
+    return found;
+}
+
+static void a_single_word_is_bounded_by_what_patterns_call_no_word(void **state)
+{
+    (void)state;
+    static const uint32_t in[] = {'a', '_', '7', 0x200c, 0x200d, 0x24b6, 0x24e9, 0x1f130, 0x1f149, 0x1f150, 0x1f169, 0x1f170, 0x1f189, 0x301, 0x2160},
+                          out[] = {' ', '-', '$', 0x200b, 0x200e, 0x24b5, 0x24ea, 0x1f12f, 0x1f14a, 0x1f14f, 0x1f16a, 0x1f16f, 0x1f18a};
+    vocabulary_file v = VOCABULARY_SPM;
+    v.extra = (lp_gguf_key)LIST("lowp.tokenizer.single_word", LP_GGUF_I32, 1, "\3\0\0\0");
+    lp_tokenizer *t = loaded(&v);
+    for (size_t i = 0; i < sizeof in / sizeof *in + sizeof out / sizeof *out; i++) {
+        bool is_in = i < sizeof in / sizeof *in;
+        uint32_t c = is_in ? in[i] : out[i - sizeof in / sizeof *in];
+        char character[8], before[40], behind[40];
+        put_utf8(character, c);
+        snprintf(before, sizeof before, "%s<|sys|>", character);
+        snprintf(behind, sizeof behind, "<|sys|>%s", character);
+        if (has_id(t, before, 3) == is_in || has_id(t, behind, 3) == is_in) fail_msg("U+%04X", c);
+    }
+    static const char *const broken[] = {"\xff<|sys|>", "<|sys|>\xff", "\x80\x80\x80\x80\x80\x80<|sys|>", "<|sys|>\xe2\x96", "\xe2\x96<|sys|>", "<|sys|>"};
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) assert_true(has_id(t, broken[i], 3));
+    lp_tokenizer_free(t);
+}
+
+static void what_a_token_swallowed_is_no_token_any_more(void **state)
+{
+    (void)state;
+    static const char *const tokens[] = {"<unk>", "<s>", "</s>", "<|sys|>", " ", "t", "h", "e", "q", "u", "i", "c", "k",
+                                         " t", "he", "\xe2\x96\x81the", "<0x41>", "<0x20>", "<0xC3>"};
+    static const int32_t types[] = {2, 3, 3, 3, 4, 1, 1, 1, 1, 1, 1, 1, 1, 4, 1, 1, 6, 6, 6};
+    vocabulary_file v = VOCABULARY_SPM;
+    v.tokens = tokens;
+    v.types = types;
+    v.no = "tokenizer.ggml.add_space_prefix";
+    lp_tokenizer *t = loaded(&v);
+    assert_true(has_id(t, "<|sys|> ", 4));
+    assert_true(has_id(t, "<|sys|> t", 13));
+    lp_tokenizer_free(t);
+    v.extra = (lp_gguf_key)LIST("lowp.tokenizer.rstrip", LP_GGUF_I32, 1, "\3\0\0\0");
+    t = loaded(&v);
+    assert_false(has_id(t, "<|sys|> ", 4));
+    assert_false(has_id(t, "<|sys|>   h", 4));
+    assert_string_equal(ids_of(t, "<|sys|> h", true), "3 6");
+    lp_tokenizer_free(t);
 }
 
 static void each_range_of_han_stands_alone_and_its_neighbours_do_not(void **state)
@@ -375,6 +517,10 @@ int main(void)
         cmocka_unit_test(letters_are_lowered_and_taken_apart),
         cmocka_unit_test(utf8_is_well_formed_by_its_definition),
         cmocka_unit_test(streams_hold_back_just_what_can_become_a_character),
+        cmocka_unit_test(what_a_token_swallowed_is_no_token_any_more),
+        cmocka_unit_test(a_single_word_is_bounded_by_what_patterns_call_no_word),
+        cmocka_unit_test(each_difference_makes_unigram_tokenizers_unequal),
+        cmocka_unit_test(keys_of_our_own_have_a_type_and_a_range),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);

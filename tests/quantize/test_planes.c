@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <lowp/isa.h>
 #include <lowp/quantize.h>
 
 #include <math.h>
@@ -136,6 +137,29 @@ static void a_scale_beyond_its_format_is_an_error_that_names_the_place(void **st
     lp_packing_free(packing);
 }
 
+static void the_fitted_bytes_do_not_depend_on_the_instruction_set(void **state)
+{
+    (void)state;
+    lp_isa before = lp_isa_current();
+    float x[ROWS * K], importance[K];
+    fill(x, ROWS * K, 5);
+    for (int i = 0; i < K; i++) importance[i] = (float)(1 + i % 7);
+    for (int f = 0; f < N_FORMATS; f++) {
+        const lp_packing *packing = packing_of(formats[f]);
+        uint64_t n_bytes;
+        assert_true(lp_packing_tensor_bytes(packing, K, ROWS, &n_bytes));
+        uint8_t *first = malloc((size_t)n_bytes), *bytes = malloc((size_t)n_bytes);
+        for (int isa = 0, n_runs = 0; isa < 8; isa++) {
+            if (lp_isa_select(lp_isa_name((lp_isa)isa)) != LP_OK) continue;
+            assert_int_equal(lp_encode_rows(packing, LP_SEARCH_REFERENCE, x, ROWS, K, importance, n_runs ? bytes : first), LP_OK);
+            if (n_runs++) assert_memory_equal(bytes, first, (size_t)n_bytes);
+        }
+        free(first), free(bytes);
+        lp_packing_free(packing);
+    }
+    assert_int_equal(lp_isa_select(lp_isa_name(before)), LP_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +168,7 @@ int main(void)
         cmocka_unit_test(values_of_the_grid_come_back),
         cmocka_unit_test(rows_of_zeros_stay_zeros),
         cmocka_unit_test(a_scale_beyond_its_format_is_an_error_that_names_the_place),
+        cmocka_unit_test(the_fitted_bytes_do_not_depend_on_the_instruction_set),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

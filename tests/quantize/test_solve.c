@@ -10,31 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "quantize/data.h"
 #include "quantize/encode.h"
-#include "quantize/solve/codec.h"
 #include "quantize/solve/descend.h"
 #include "quantize/solve/factor.h"
-#include "quantize/solve/solve.h"
+#include "quantize/solve_data.h"
 
 #include <lowp/isa.h>
 
 /* ---- the card's generator ------------------------------------------------------------------------------------------ */
-
-static double uniform(uint64_t *state)
-{
-    uint64_t z = *state += 0x9E3779B97F4A7C15u;
-    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9u;
-    z = (z ^ z >> 27) * 0x94D049BB133111EBu;
-    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
-}
-
-static double normal(uint64_t *state)
-{
-    double s = 0;
-    for (int i = 0; i < 12; i++) s += uniform(state);
-    return s - 6;
-}
 
 static double *normals(uint64_t seed, int64_t n)
 {
@@ -72,9 +55,9 @@ typedef struct layer {
     double loss;
 } layer;
 
-static lp_status no_fit(const lp_coder *coder, int64_t column, const float (*c)[LP_TILE], const float *importance, lp_unit *unit)
+static lp_status no_fit(const lp_coder *coder, int n, const float (*c)[LP_TILE], const float *importance, lp_unit *unit)
 {
-    (void)coder, (void)column, (void)c, (void)importance, (void)unit;
+    (void)coder, (void)n, (void)c, (void)importance, (void)unit;
     return LP_OK;
 }
 
@@ -296,64 +279,12 @@ static void moments_that_are_not_positive_definite_get_more_damping_or_rounding_
 
 static const char *const solved_formats[] = {"q4_0", "q4_1", "q5_0", "q5_1", "q8_0", "iq4_nl", "iq4_xs", "mxfp4",
                                              "q2_k", "q3_k", "q4_k", "q5_k", "q6_k"};
-enum { N_FORMATS = sizeof solved_formats / sizeof solved_formats[0], K = 512, ROWS = 19 };
-
-/* Correlated inputs of uneven energy and weights, and their moments. */
-static lp_moments *make_moments(void)
-{
-    static lp_moments m;
-    uint64_t seed = 7;
-    float *x = malloc(1024 * K * sizeof *x);
-    for (int t = 0; t < 1024; t++)
-        for (int j = 0; j < K; j++)
-            x[t * K + j] = j % 64 ? .8f * x[t * K + j - 1] + .6f * (float)normal(&seed) : (float)normal(&seed);
-    assert_int_equal(lp_moments_create(K, false, &m), LP_OK);
-    lp_moments_add(&m, x, NULL, 1024, NULL);
-    lp_moments_finish(&m);
-    free(x);
-    return &m;
-}
-
-static float *make_weights(void)
-{
-    float *w = malloc(ROWS * K * sizeof *w);
-    card_data(3, .05f, ROWS * K, w);
-    return w;
-}
-
-static double error_of(const lp_moments *m, const float *w, const uint8_t *bytes, const lp_packing *packing)
-{
-    float *q = malloc(ROWS * K * sizeof *q);
-    double sum = 0;
-    lp_packing_decode(packing, bytes, ROWS * K, q);
-    for (int r = 0; r < ROWS; r++)
-        for (int i = 0; i < K; i++) {
-            double d = (double)w[r * K + i] - (double)q[r * K + i];
-            for (int j = 0; j <= i; j++)
-                sum += (i == j ? 1 : 2) * d * m->h[i * K + j] * ((double)w[r * K + j] - (double)q[r * K + j]);
-        }
-    free(q);
-    return sum;
-}
-
-static double solved_error(const lp_moments *m, const float *w, const lp_packing *packing, const lp_solve_options *o, uint8_t *bytes)
-{
-    lp_tensor tensor = {.name = "w", .n_dims = 2, .dim = {K, ROWS, 1, 1}, .packing = lp_packing_by_name("f32"),
-                        .data = (const uint8_t *)w, .n_bytes = ROWS * K * sizeof *w};
-    lp_solver solver;
-    lp_codec codec;
-    double loss;
-    assert_true(lp_codec_create(packing, &codec));
-    assert_int_equal(lp_solver_create(o, m, NULL, &solver), LP_OK);
-    assert_int_equal(lp_solve_matrix(&solver, &codec, &tensor, NULL, bytes, &loss), LP_OK);
-    lp_solver_free(&solver);
-    return error_of(m, w, bytes, packing);
-}
+enum { N_FORMATS = sizeof solved_formats / sizeof solved_formats[0] };
 
 static void every_step_lowers_the_layers_error_in_every_format(void **state)
 {
     (void)state;
-    lp_moments *m = make_moments();
+    lp_moments *m = make_moments(K);
     float *w = make_weights(), *importance = malloc(K * sizeof *importance);
     uint8_t *bytes = malloc(ROWS * K * 4);
     for (int i = 0; i < K; i++) importance[i] = (float)m->h[i * K + i];
@@ -387,12 +318,17 @@ static void blocks_put_together_decode_to_the_solvers_values(void **state)
         float wanted[LP_TILE * LP_BLOCK_MAX], got[LP_TILE * LP_BLOCK_MAX], c[LP_BLOCK_MAX][LP_TILE];
         lp_unit unit[LP_SUB_MAX];
         lp_codec codec;
-        assert_true(lp_codec_create(packing, &codec));
+        bool exists;
+        lp_planes planes;
+        uint8_t *plane[LP_MAX_PLANES] = {stored};
+        assert_int_equal(lp_codec_create(packing, NULL, &codec, &exists), LP_OK);
+        assert_true(exists);
+        assert_true(lp_packing_planes(packing, n, LP_TILE, &planes));
         assert_int_equal(lp_encode_rows(packing, LP_SEARCH_REFERENCE, w, LP_TILE, n, NULL, encoded), LP_OK);
         lp_packing_decode(packing, encoded, LP_TILE * n, wanted);
         for (int l = 0; l < LP_TILE; l++)
             for (int j = 0; j < n; j++) c[j][l] = w[l * n + j];
-        assert_int_equal(codec.coder.fit(&codec.coder, 0, (const float(*)[LP_TILE])c, NULL, unit), LP_OK);
+        assert_int_equal(codec.coder.fit(&codec.coder, n, (const float(*)[LP_TILE])c, NULL, unit), LP_OK);
         for (int l = 0; l < LP_TILE; l++) /* the code whose value is what the encoder chose */
             for (int j = 0; j < n; j++) {
                 const lp_grid *grid = &codec.coder.grid;
@@ -407,7 +343,7 @@ static void blocks_put_together_decode_to_the_solvers_values(void **state)
                 code[j * LP_TILE + l] = (uint8_t)best;
             }
         lp_tile_rows rows = {.code = code, .unit = unit};
-        lp_codec_store(&codec, &rows, n, LP_TILE, stored, (size_t)packing->n_bytes);
+        codec.store(&codec, &rows, n, LP_TILE, &planes, plane);
         lp_packing_decode(packing, stored, LP_TILE * n, got);
         for (int i = 0; i < LP_TILE * n; i++) assert_true(got[i] == wanted[i]);
     }
@@ -432,14 +368,17 @@ static void the_bytes_depend_on_neither_instruction_set_nor_threads(void **state
             lp_pool *pool;
             lp_solver solver;
             lp_codec codec;
+            bool exists;
             double loss;
             assert_int_equal(lp_pool_create(n_threads[t], &pool), LP_OK);
-            lp_moments *m = make_moments();
-            lp_codec_create(packing, &codec);
+            lp_moments *m = make_moments(K);
+            assert_int_equal(lp_codec_create(packing, &tensor, &codec, &exists), LP_OK);
+            assert_true(exists);
             assert_int_equal(lp_solver_create(&o, m, pool, &solver), LP_OK);
             assert_int_equal(lp_solve_matrix(&solver, &codec, &tensor, pool, n_runs ? bytes : first, &loss), LP_OK);
             if (n_runs) assert_memory_equal(bytes, first, lp_packing_row_bytes(packing, K) * ROWS);
             lp_solver_free(&solver);
+            lp_codec_free(&codec);
             lp_moments_free(m);
             lp_pool_destroy(pool);
         }

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <lowp/model.h>
 
@@ -55,15 +54,18 @@ static lp_status write_data(job *j, lp_gguf_writer *writer, int64_t first, int64
     return lp_gguf_check_intact(j->gguf);
 }
 
-static lp_status write_file(job *j, const char *path, int64_t first, int64_t last, int number, int n_files)
+/* Whole on the disk, but not yet renamed: *out, NULL on error and in a dry run. */
+static lp_status write_file(job *j, const char *path, int64_t first, int64_t last, int number, int n_files, const lp_output *beside,
+                            lp_output **out)
 {
     lp_gguf_writer *writer;
     bool dry = j->options->dry_run;
+    *out = NULL;
     LP_TRY(dry ? lp_gguf_writer_create_dry(&writer) : lp_gguf_writer_create(path, j->options->force, &writer));
     lp_status status = fill_writer(j, writer, first, last, number, n_files);
     j->result->n_bytes += lp_gguf_writer_size(writer);
     if (status == LP_OK && !dry) status = write_data(j, writer, first, last);
-    if (status == LP_OK && !dry) return lp_gguf_writer_finish(writer, NULL);
+    if (status == LP_OK && !dry) return lp_gguf_writer_prepare(writer, beside, out);
     lp_gguf_writer_abort(writer);
     return status;
 }
@@ -93,26 +95,25 @@ static lp_status write_gguf(job *j)
         first = end_of_shard(j, first);
         n_files++;
     } while (first < n);
-    if (n_files > 9999 || (n_files > 1 && stem > 4000)) {
-        lp_fail(LP_USAGE, "%.200s: %d files would be written (at most 9999)", j->path, n_files);
+    if (n_files > LP_GGUF_MAX_SHARDS || (n_files > 1 && stem > 4000)) {
+        lp_fail(LP_USAGE, "%.200s: %d files would be written (at most %d)", j->path, n_files, LP_GGUF_MAX_SHARDS);
         return lp_hint(LP_USAGE, "ask for larger shards");
     }
-    first = 0;
     j->result->n_files = n_files;
     j->result->n_tensors = n;
-    if (n_files == 1) return write_file(j, j->path, 0, n, 0, 1);
+    lp_output *file[LP_GGUF_MAX_SHARDS]; /* a part of a model is no output: all are renamed in the end, or none */
+    int n_ready = 0;
     lp_status status = LP_OK;
-    int number = 0;
-    for (; number < n_files && status == LP_OK; number++) {
+    first = 0;
+    for (int number = 0; number < n_files && status == LP_OK; number++) {
         int64_t last = end_of_shard(j, first);
-        snprintf(path, sizeof path, "%.*s-%05d-of-%05d.gguf", (int)stem, j->path, number + 1, n_files);
-        status = write_file(j, path, first, last, number, n_files);
+        if (n_files > 1) snprintf(path, sizeof path, "%.*s-%05d-of-%05d.gguf", (int)stem, j->path, number + 1, n_files);
+        status = write_file(j, n_files > 1 ? path : j->path, first, last, number, n_files, number ? file[0] : NULL, &file[n_ready]);
+        n_ready += file[n_ready] != NULL;
         first = last;
     }
-    for (int k = 1; status != LP_OK && k < number && !j->options->dry_run; k++) { /* a part of a model is no output */
-        snprintf(path, sizeof path, "%.*s-%05d-of-%05d.gguf", (int)stem, j->path, k, n_files);
-        (void)unlink(path);
-    }
+    if (status == LP_OK) return lp_output_finish_all(file, (size_t)n_ready);
+    while (n_ready) lp_output_abort(file[--n_ready]);
     return status;
 }
 

@@ -301,17 +301,21 @@ static lp_status write_tensors(const exporter *x, lp_output *output, const lp_pr
     return lp_gguf_check_intact(x->gguf);
 }
 
-static lp_status write_file(const exporter *x, int which, const char *folder, const lp_progress *progress)
+/* Whole on the disk, but not yet renamed: *out, NULL on error. */
+static lp_status write_file(const exporter *x, int which, const char *folder, const lp_progress *progress, const lp_output *beside,
+                            lp_output **out)
 {
     char path[4200];
     lp_output *output;
+    *out = NULL;
     snprintf(path, sizeof path, "%s/%s", folder, file_names[which]);
     LP_TRY(lp_output_create(path, true, &output));
     lp_status status = which == 0 ? lp_output_reserve(output, x->text[0].n + x->n_data) : LP_OK;
     if (status == LP_OK) status = lp_output_write(output, x->text[which].data, x->text[which].n);
     if (status == LP_OK && which == 0) status = write_tensors(x, output, progress);
-    if (status == LP_OK) return lp_output_finish(output, NULL);
-    lp_output_abort(output);
+    if (status == LP_OK) status = lp_output_prepare(output, beside);
+    if (status == LP_OK) *out = output;
+    else lp_output_abort(output);
     return status;
 }
 
@@ -325,7 +329,7 @@ static void remove_folder(const char *folder)
     (void)rmdir(folder);
 }
 
-/* A new folder is filled under a hidden name beside its own; one that exists gets its files replaced one by one. */
+/* A new folder is filled under a hidden name beside its own; one that exists gets its files replaced, all or none. */
 static lp_status write_folder(const exporter *x, const char *path, bool force, const lp_progress *progress)
 {
     char target[4000], temporary[4100];
@@ -349,7 +353,12 @@ static lp_status write_folder(const exporter *x, const char *path, bool force, c
         if (mkdir(temporary, 0777) != 0) return lp_fail(LP_INPUT, "%s: the folder cannot be made (%s)", target, strerror(errno));
     }
     lp_status status = LP_OK;
-    for (int i = 0; i < N_FILES && status == LP_OK; i++) status = write_file(x, i, folder, progress);
+    lp_output *file[N_FILES];
+    int n_ready = 0;
+    for (; n_ready < N_FILES && status == LP_OK; n_ready += status == LP_OK)
+        status = write_file(x, n_ready, folder, progress, n_ready ? file[0] : NULL, &file[n_ready]);
+    if (status == LP_OK) status = lp_output_finish_all(file, N_FILES);
+    else while (n_ready) lp_output_abort(file[--n_ready]);
     if (!exists && status == LP_OK && rename(temporary, target) != 0)
         status = lp_fail(LP_RESOURCE, "%s: the folder cannot be renamed (%s)", target, strerror(errno));
     if (!exists && status != LP_OK) remove_folder(temporary);

@@ -20,6 +20,8 @@ void lp_template_position(const char *text, size_t n, size_t at, uint32_t *line,
     }
 }
 
+enum { KEPT_AT_ONCE = 16 << 10 };
+
 void *lp_lex_wrong(parser *p, size_t at, const char *what)
 {
     if (p->status) return NULL;
@@ -27,6 +29,23 @@ void *lp_lex_wrong(parser *p, size_t at, const char *what)
     lp_template_position(p->text, p->n, at, &line, &column);
     p->status = lp_fail(LP_INPUT, "chat template: line %u, column %u: %s", line, column, what);
     return NULL;
+}
+
+char *lp_lex_keep(parser *p, size_t n)
+{
+    if (p->status) return NULL;
+    bool is_large = n >= KEPT_AT_ONCE / 4;
+    if (is_large || p->n_kept < n + 1) {
+        char *block = lp_arena_alloc(&p->owner->arena, is_large ? n + 1 : KEPT_AT_ONCE);
+        if (!block) p->status = LP_RESOURCE;
+        if (!block || is_large) return block;
+        p->kept = block;
+        p->n_kept = KEPT_AT_ONCE;
+    }
+    char *out = p->kept;
+    p->kept += n + 1;
+    p->n_kept -= n + 1;
+    return out;
 }
 
 /* ---- tokens ------------------------------------------------------------------------------------------------------ */
@@ -60,11 +79,8 @@ static void read_string(parser *p)
         lp_lex_wrong(p, begin - 1, "a string that does not end");
         return;
     }
-    char *out = lp_arena_alloc(&p->owner->arena, end - begin + 1);
-    if (!out) {
-        p->status = LP_RESOURCE;
-        return;
-    }
+    char *out = lp_lex_keep(p, end - begin);
+    if (!out) return;
     size_t n = 0;
     for (size_t i = begin; i < end;) {
         if (p->text[i] != '\\') {
@@ -237,11 +253,9 @@ lp_string lp_lex_name(parser *p)
         lp_lex_wrong(p, p->token.at, "a name is missing here");
         return name;
     }
-    char *copy = lp_arena_copy_string(&p->owner->arena, p->token.text.data, p->token.text.n);
-    if (!copy) {
-        p->status = LP_RESOURCE;
-        return name;
-    }
+    char *copy = lp_lex_keep(p, p->token.text.n);
+    if (!copy) return name;
+    memcpy(copy, p->token.text.data, p->token.text.n);
     name = (lp_string){copy, p->token.text.n};
     lp_lex_advance(p);
     return name;

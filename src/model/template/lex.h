@@ -20,7 +20,10 @@ typedef struct parser {
     size_t n, at;
     const char *end; /* of the tag that is open: "}}" or "%}" */
     token token;
-    size_t n_nodes;
+    lp_node *node; /* [n_made] of them are still free: the arena's alignment is paid once for many */
+    size_t n_nodes, n_made;
+    char *kept; /* [n_kept] still free, for small texts */
+    size_t n_kept;
     int nesting, open; /* brackets that are open */
     bool dot;          /* the last token was '.', so that digits are an index */
     lp_status status;
@@ -29,6 +32,9 @@ typedef struct parser {
 
 /* Fails with "line, column: what" unless something failed before. Returns NULL. */
 void *lp_lex_wrong(parser *p, size_t at, const char *what);
+
+/* n + 1 zeroed bytes that live as long as the template, side by side; NULL: failed. */
+char *lp_lex_keep(parser *p, size_t n);
 
 /* Moves to the next token of the open tag. */
 void lp_lex_advance(parser *p);

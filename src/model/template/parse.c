@@ -8,17 +8,25 @@
 #include "base/fail.h"
 #include "model/tokenizer/unicode.h"
 
+enum { NODES_AT_ONCE = 64 };
+_Static_assert(LP_TEMPLATE_SOURCE < UINT32_MAX && LP_NODE_CAPTURED <= UINT8_MAX, "what a node keeps in few bits");
+
 static lp_node *make(parser *p, lp_node_kind kind, size_t at)
 {
     if (p->status) return NULL;
     if (++p->n_nodes > LP_TEMPLATE_NODES) return lp_lex_wrong(p, at, "more than 20000 nodes");
-    lp_node *node = lp_arena_alloc(&p->owner->arena, sizeof *node);
-    if (!node) {
-        p->status = LP_RESOURCE;
-        return NULL;
+    if (p->n_made == 0) {
+        p->node = lp_arena_alloc_array(&p->owner->arena, NODES_AT_ONCE, sizeof *p->node);
+        if (!p->node) {
+            p->status = LP_RESOURCE;
+            return NULL;
+        }
+        p->n_made = NODES_AT_ONCE;
     }
-    node->kind = kind;
-    node->at = at;
+    lp_node *node = p->node++;
+    p->n_made--;
+    node->kind = (uint8_t)kind;
+    node->at = (uint32_t)at;
     return node;
 }
 
@@ -108,6 +116,25 @@ static lp_node *parenthesis(parser *p, size_t at)
     return node;
 }
 
+/* Strings side by side are one. Together they are shorter than the source. */
+static void join_strings(parser *p, lp_node *node)
+{
+    char *joined = malloc(p->n);
+    size_t n = node->string.n;
+    if (!joined) {
+        p->status = lp_fail_memory(p->n, "a chat template");
+        return;
+    }
+    memcpy(joined, node->string.data, n);
+    for (; !p->status && p->token.kind == STRING; lp_lex_advance(p)) {
+        memcpy(joined + n, p->token.text.data, p->token.text.n);
+        n += p->token.text.n;
+    }
+    char *both = lp_lex_keep(p, n);
+    if (both) node->string = (lp_string){memcpy(both, joined, n), n};
+    free(joined);
+}
+
 static lp_node *primary(parser *p)
 {
     static const struct {
@@ -127,27 +154,16 @@ static lp_node *primary(parser *p)
     }
     if (p->token.kind == STRING) {
         lp_node *node = make(p, LP_NODE_STRING, at);
-        if (!node) return NULL;
-        node->string = p->token.text;
+        if (node) node->string = p->token.text;
         lp_lex_advance(p);
-        while (!p->status && p->token.kind == STRING) {
-            size_t n = node->string.n + p->token.text.n;
-            char *both = p->n_nodes++ < LP_TEMPLATE_NODES ? lp_arena_alloc(&p->owner->arena, n + 1) : NULL;
-            if (!both) return lp_lex_wrong(p, at, "too many strings side by side");
-            memcpy(both, node->string.data, node->string.n);
-            memcpy(both + node->string.n, p->token.text.data, p->token.text.n);
-            node->string = (lp_string){both, n};
-            if (n > LP_TEMPLATE_SOURCE || p->owner->arena.n_bytes > LP_TEMPLATE_MEMORY)
-                return lp_lex_wrong(p, at, "too many strings side by side");
-            lp_lex_advance(p);
-        }
+        if (node && !p->status && p->token.kind == STRING) join_strings(p, node);
         return node;
     }
     if (p->token.kind == INTEGER || p->token.kind == REAL) {
         lp_node *node = make(p, p->token.kind == REAL ? LP_NODE_REAL : LP_NODE_INTEGER, at);
         if (!node) return NULL;
-        node->integer = p->token.integer;
-        node->real = p->token.real;
+        if (p->token.kind == REAL) node->real = p->token.real;
+        else node->integer = p->token.integer;
         lp_lex_advance(p);
         return node;
     }
@@ -325,7 +341,7 @@ static lp_node *compare(parser *p)
         lp_lex_advance(p);
         lp_node *node = binary(p, LP_NODE_COMPARISON, at, arithmetic(p, 0), NULL);
         if (!node) return NULL;
-        node->operation = operation;
+        node->operation = (uint8_t)operation;
         *last = node;
         last = &node->next;
     }
@@ -624,9 +640,7 @@ static lp_node *text_before(parser *p, size_t begin, size_t tag)
     }
     if (end == begin) return NULL;
     lp_node *node = make(p, LP_NODE_TEXT, begin);
-    char *copy = lp_arena_copy_string(&p->owner->arena, p->text + begin, end - begin);
-    if (!copy) p->status = LP_RESOURCE;
-    if (node && copy) node->string = (lp_string){copy, end - begin};
+    if (node) node->string = (lp_string){p->text + begin, end - begin}; /* which lives as long */
     return node;
 }
 
@@ -720,6 +734,7 @@ lp_status lp_template_parse(const char *text, size_t n, lp_template **out)
     if (lp_utf8_valid_prefix((const uint8_t *)text, n) != n)
         return lp_fail(LP_INPUT, "chat template: byte %zu: no valid UTF-8", lp_utf8_valid_prefix((const uint8_t *)text, n));
     lp_template *t = calloc(1, sizeof *t);
+    if (t) t->arena.most_chunk = 256 << 10; /* so that 20,000 nodes and all texts stay below 4 MiB */
     char *copy = t ? lp_arena_alloc(&t->arena, n + 1) : NULL;
     if (!copy) {
         lp_template_free(t);

@@ -51,12 +51,14 @@ typedef enum lp_node_kind {
 typedef enum lp_comparison { LP_COMPARE_EQ, LP_COMPARE_NE, LP_COMPARE_LT, LP_COMPARE_LE, LP_COMPARE_GT, LP_COMPARE_GE, LP_COMPARE_IN, LP_COMPARE_NOT_IN } lp_comparison;
 
 typedef struct lp_node {
-    lp_node_kind kind;
-    int operation;
-    size_t at; /* byte of the text */
+    uint8_t kind; /* lp_node_kind */
+    uint8_t operation;
+    uint32_t at; /* byte of the text */
     lp_string string;
-    int64_t integer;
-    double real;
+    union {
+        int64_t integer;
+        double real;
+    };
     struct lp_node *a, *b, *c, *d, *e, *f;
     struct lp_node *next; /* in a list */
 } lp_node;

@@ -81,13 +81,11 @@ static void read_units(const lp_codec *c, const uint8_t *block, int l, lp_unit *
 }
 
 /* The format's reference search gives the scales; its codes are left. */
-static lp_status fit_block(const lp_coder *coder, int64_t column, const float (*x)[LP_TILE], const float *importance, lp_unit *unit)
+static lp_status fit_block(const lp_coder *coder, int n, const float (*x)[LP_TILE], const float *importance, lp_unit *unit)
 {
     const lp_codec *c = coder->data;
     float rows_of[LP_TILE * LP_BLOCK_MAX];
     uint8_t bytes[LP_TILE * LP_BYTES_MAX];
-    (void)column;
-    int n = coder->block;
     for (int j = 0; j < n; j++)
         for (int l = 0; l < LP_TILE; l++) rows_of[l * n + j] = x[j][l];
     lp_planes planes;
@@ -129,33 +127,15 @@ static void set_levels(lp_codec *c, const lp_unit_class *units)
     for (int i = 0; i + 1 < grid->n_levels; i++) grid->middle[i] = 0.5f * (grid->level[i] + grid->level[i + 1]);
 }
 
-bool lp_codec_create(const lp_packing *packing, lp_codec *codec)
-{
-    memset(codec, 0, sizeof *codec);
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        if (strcmp(rows[i].name, packing->name) != 0) continue;
-        const lp_unit_class *units = lp_packing_unit_class(packing);
-        codec->packing = packing;
-        codec->format = lp_encode_format_find(packing->name);
-        codec->scale_code = rows[i].scale_code;
-        codec->least_a = rows[i].least_a;
-        codec->most_a = rows[i].most_a;
-        codec->most_b = rows[i].most_b;
-        codec->coder = (lp_coder){.unit = units->unit, .block = packing->n_values, .step = rows[i].step, .step_b = rows[i].step_b,
-                                  .fit = fit_block, .set = set_unit, .data = codec};
-        set_levels(codec, units);
-        return true;
-    }
-    return false;
-}
-
 /* ---- bytes -------------------------------------------------------------------------------------------------------- */
 
-void lp_codec_store(const lp_codec *codec, const lp_tile_rows *tile, int64_t k, int n, uint8_t *dst, size_t row_bytes)
+static void store_blocks(const lp_codec *codec, const lp_tile_rows *tile, int64_t k, int n, const lp_planes *planes,
+                         uint8_t *const plane[LP_MAX_PLANES])
 {
     const lp_encode_format *format = codec->format;
     int n_units = codec->coder.block / codec->coder.unit, size = format->n_bytes;
     uint8_t code[LP_BLOCK_MAX][LP_LANES], bytes[LP_BYTES_MAX][LP_LANES];
+    uint8_t *dst = plane[0];
     for (int64_t column = 0, block = 0; column < k; column += format->n_values, block++) {
         const lp_unit *unit = tile->unit + block * n_units;
         lp_encode_scales scales = {0};
@@ -176,6 +156,36 @@ void lp_codec_store(const lp_codec *codec, const lp_tile_rows *tile, int64_t k, 
         }
         lp_encode_store(format, &scales, (const uint8_t(*)[LP_LANES])code, bytes);
         for (int l = 0; l < n; l++)
-            for (int b = 0; b < size; b++) dst[(size_t)l * row_bytes + (size_t)(block * size + b)] = bytes[b][l];
+            for (int b = 0; b < size; b++) dst[(size_t)l * planes->row_bytes[0] + (size_t)(block * size + b)] = bytes[b][l];
     }
+}
+
+/* ---- the codec of a packing ----------------------------------------------------------------------------------------- */
+
+lp_status lp_codec_create(const lp_packing *packing, const lp_tensor *tensor, lp_codec *codec, bool *exists)
+{
+    memset(codec, 0, sizeof *codec);
+    *exists = false;
+    if (packing->format) return lp_codec_create_planes(packing, tensor, codec, exists);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        if (strcmp(rows[i].name, packing->name) != 0) continue;
+        const lp_unit_class *units = lp_packing_unit_class(packing);
+        codec->packing = packing;
+        codec->store = store_blocks;
+        codec->format = lp_encode_format_find(packing->name);
+        codec->scale_code = rows[i].scale_code;
+        codec->least_a = rows[i].least_a;
+        codec->most_a = rows[i].most_a;
+        codec->most_b = rows[i].most_b;
+        codec->coder = (lp_coder){.unit = units->unit, .block = packing->n_values, .step = rows[i].step, .step_b = rows[i].step_b,
+                                  .fit = fit_block, .set = set_unit, .data = codec};
+        set_levels(codec, units);
+        *exists = true;
+    }
+    return LP_OK;
+}
+
+void lp_codec_free(lp_codec *codec)
+{
+    if (codec->own) lp_codec_free_planes(codec);
 }

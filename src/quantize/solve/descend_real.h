@@ -97,10 +97,10 @@ static bool NAME(descend_unit)(const lp_descent *x, const lp_coder *coder, lp_ti
     lp_unit *unit = &rows->unit[j0 / coder->unit], best = *unit;
     lanes v[LP_UNIT_MAX], *q = rows->q, *g = rows->s, least = {0};
     NAME(unit_sums) sums;
-    int reach_b = coder->step_b ? x->reach_b : 0;
+    const int n = x->k - j0 < coder->unit ? (int)(x->k - j0) : coder->unit, reach_b = coder->step_b ? x->reach_b : 0;
     bool moved = false;
-    NAME(levels)(&coder->grid, rows->code + j0 * LP_TILE, v, coder->unit);
-    NAME(sum_unit)(x, j0, coder->unit, (const lanes *)v, (const lanes *)g, &sums);
+    NAME(levels)(&coder->grid, rows->code + j0 * LP_TILE, v, n);
+    NAME(sum_unit)(x, j0, n, (const lanes *)v, (const lanes *)g, &sums);
     for (int i = -x->reach; i <= x->reach; i++)
         for (int m = -reach_b; m <= reach_b; m++) {
             int32_t a[LP_TILE], b[LP_TILE];
@@ -128,7 +128,7 @@ static bool NAME(descend_unit)(const lp_descent *x, const lp_coder *coder, lp_ti
         }
     if (!moved) return false;
     *unit = best;
-    for (int i = 0; i < coder->unit; i++) {
+    for (int i = 0; i < n; i++) {
         lanes change;
         for (int l = 0; l < LP_TILE; l++) {
             REAL value = (REAL)unit->scale[l] * v[i][l] + (REAL)unit->offset[l];

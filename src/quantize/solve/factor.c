@@ -166,7 +166,7 @@ lp_status lp_factor_create(const double *h, int64_t k, double damp, bool by_ener
     memset(out, 0, sizeof *out);
     lp_factor *f = out;
     f->k = k;
-    double mean;
+    double mean = 0;
     LP_TRY(check_moments(h, k, &mean, &f->n_dead));
     size_t n, n_bytes;
     if (!lp_mul_size((size_t)k, (size_t)k, &n) || !lp_mul_size(n, sizeof(double), &n_bytes)) return lp_fail_memory(SIZE_MAX, "a factor");

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/checked.h"
 #include "base/fail.h"
+#include "quantize/encode.h"
 #include "quantize/solve/descend.h"
 
 static lp_sweep_fn *sweep_function(void)
@@ -110,6 +111,7 @@ typedef struct job {
     const lp_codec *codec;
     const lp_tensor *tensor;
     uint8_t *bytes;
+    lp_planes planes;
     double *loss;       /* [n_tiles][LP_TILE] */
     uint8_t *scratch;   /* [n_threads][scratch_bytes] */
     size_t scratch_bytes;
@@ -122,7 +124,7 @@ typedef struct job {
 static size_t scratch_bytes(int64_t k, int unit)
 {
     size_t lanes = (size_t)k * LP_TILE;
-    return 4 * lanes * sizeof(float) + (((size_t)k * sizeof(float) + 63) & ~(size_t)63) + lanes + (size_t)(k / unit) * sizeof(lp_unit) + 64;
+    return 4 * lanes * sizeof(float) + (((size_t)k * sizeof(float) + 63) & ~(size_t)63) + lanes + (size_t)((k + unit - 1) / unit) * sizeof(lp_unit) + 64;
 }
 
 static lp_status load_rows(const job *j, int64_t first, int n, float *w, float *row)
@@ -144,7 +146,7 @@ static lp_status do_tile(const job *j, int64_t tile, int thread)
 {
     const lp_solver *s = j->solver;
     const lp_solve_options *o = s->options;
-    size_t lanes = (size_t)s->k * LP_TILE, row_bytes = lp_packing_row_bytes(j->codec->packing, s->k);
+    size_t lanes = (size_t)s->k * LP_TILE;
     float *w = (float *)(void *)(j->scratch + (size_t)thread * j->scratch_bytes), *sums = w + lanes, *q = sums + lanes, *y = q + lanes;
     float *row = y + lanes;
     uint8_t *code = (uint8_t *)(row + ((s->k + 15) & ~(int64_t)15));
@@ -160,7 +162,9 @@ static lp_status do_tile(const job *j, int64_t tile, int thread)
         lp_descent descent = {s->k, s->h, o->passes, o->descent_reach, o->descent_reach};
         descend_function()(&descent, &j->codec->coder, &rows);
     }
-    lp_codec_store(j->codec, &rows, s->k, n, j->bytes + (size_t)first * row_bytes, row_bytes);
+    uint8_t *plane[LP_MAX_PLANES];
+    for (int i = 0; i < j->planes.n; i++) plane[i] = j->bytes + j->planes.offset[i] + (size_t)first * j->planes.row_bytes[i];
+    j->codec->store(j->codec, &rows, s->k, n, &j->planes, plane);
     for (int l = 0; l < LP_TILE; l++) j->loss[tile * LP_TILE + l] = l < n ? rows.loss[l] : 0.0;
     return LP_OK;
 }
@@ -199,6 +203,8 @@ lp_status lp_solve_matrix(const lp_solver *solver, const lp_codec *codec, const 
     int n_threads = pool ? lp_pool_threads(pool) : 1;
     size_t n_scratch = 0;
     j.n_rows = lp_tensor_rows(tensor);
+    lp_packing_planes(codec->packing, solver->k, j.n_rows, &j.planes); /* fits: the caller's bytes hold it */
+    LP_TRY(lp_encode_begin(codec->packing, tensor, bytes));
     j.n_tiles = (j.n_rows + LP_TILE - 1) / LP_TILE;
     j.scratch_bytes = (scratch_bytes(solver->k, codec->coder.unit) + 63) & ~(size_t)63;
     bool fits = lp_mul_size(j.scratch_bytes, (size_t)n_threads, &n_scratch);

@@ -16,7 +16,8 @@
 enum {
     LP_TILE = 16,       /* rows */
     LP_SWEEP_COLS = 256, /* columns whose errors are kept before they reach the rest of the row; a multiple of every block */
-    LP_UNIT_MAX = 32    /* columns that share a scale, in searches */
+    LP_SWEEP_STEP = 32,  /* columns that are rounded in one go where no scale is to be chosen */
+    LP_UNIT_MAX = 256    /* columns that share a scale */
 };
 
 /* The values of a code at scale 1: whole numbers low .. high, or a table. */
@@ -38,13 +39,13 @@ typedef struct lp_unit {
 typedef struct lp_coder lp_coder;
 struct lp_coder {
     lp_grid grid;
-    int unit;      /* columns that share a scale */
-    int block;     /* columns that are fitted at once, a multiple of unit */
+    int unit;      /* columns that share a scale; the last of a row may have fewer */
+    int block;     /* columns that are fitted at once, a multiple of unit that divides LP_SWEEP_COLS; the last may have fewer */
     int step;      /* of a between two neighbours that are worth a trial; 0: nothing to search */
     int step_b;    /* of b; 0: no offset, or a fixed one */
-    /* Units of the columns [column, column + block), from what their weights stand at: c[block][LP_TILE]. importance:
-     * [block], of each column. Errors: LP_INPUT (a scale is not finite). */
-    lp_status (*fit)(const lp_coder *coder, int64_t column, const float (*c)[LP_TILE], const float *importance, lp_unit *unit);
+    /* Units of n columns, a block or what is left of the row, from what their weights stand at: c[n][LP_TILE]. importance: [n],
+     * of each column. Errors: LP_INPUT (a scale is not finite). */
+    lp_status (*fit)(const lp_coder *coder, int n, const float (*c)[LP_TILE], const float *importance, lp_unit *unit);
     /* Sets scale and offset from a and b of each row. False in a row: such codes do not exist, nothing is set there. */
     void (*set)(const lp_coder *coder, const int32_t a[LP_TILE], const int32_t b[LP_TILE], const lp_unit *unit,
                 float scale[LP_TILE], float offset[LP_TILE], bool valid[LP_TILE]);
@@ -71,7 +72,7 @@ typedef struct lp_tile_rows {
     void *y;           /* [k][LP_TILE] out: W times cross; NULL without */
     void *q;           /* [k][LP_TILE] out: values of the codes */
     uint8_t *code;     /* [k][LP_TILE] out: index of the level (whole numbers: level - low) */
-    lp_unit *unit;     /* [k / unit] */
+    lp_unit *unit;     /* [k / unit, rounded up] */
     double loss[LP_TILE]; /* out: sum of e^2 in order of columns */
 } lp_tile_rows;
 

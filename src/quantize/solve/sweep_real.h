@@ -105,7 +105,8 @@ static void NAME(try_unit)(const lp_grid *grid, const REAL *restrict r, int64_t 
 }
 
 /* Moves a and b of the unit to the best of the trials around them. */
-static void NAME(search_unit)(const lp_sweep *sweep, const lp_coder *coder, const REAL *r, int64_t j0, const lanes *c, lp_unit *unit)
+static void NAME(search_unit)(const lp_sweep *sweep, const lp_coder *coder, const REAL *r, int64_t j0, int n, const lanes *c,
+                              lp_unit *unit)
 {
     int reach_b = coder->step_b ? sweep->reach_b : 0;
     lanes best, scale, offset, loss;
@@ -113,7 +114,7 @@ static void NAME(search_unit)(const lp_sweep *sweep, const lp_coder *coder, cons
         scale[l] = (REAL)unit->scale[l];
         offset[l] = (REAL)unit->offset[l];
     }
-    NAME(try_unit)(&coder->grid, r, sweep->k, j0, coder->unit, c, scale, offset, best);
+    NAME(try_unit)(&coder->grid, r, sweep->k, j0, n, c, scale, offset, best);
     for (int round = 0; round < sweep->rounds; round++) {
         int32_t a0[LP_TILE], b0[LP_TILE], a[LP_TILE], b[LP_TILE];
         bool moved = false;
@@ -133,7 +134,7 @@ static void NAME(search_unit)(const lp_sweep *sweep, const lp_coder *coder, cons
                     scale[l] = (REAL)(valid[l] ? trial_scale[l] : unit->scale[l]);
                     offset[l] = (REAL)(valid[l] ? trial_offset[l] : unit->offset[l]);
                 }
-                NAME(try_unit)(&coder->grid, r, sweep->k, j0, coder->unit, c, scale, offset, loss);
+                NAME(try_unit)(&coder->grid, r, sweep->k, j0, n, c, scale, offset, loss);
                 for (int l = 0; l < LP_TILE; l++) {
                     if (!valid[l] || !(loss[l] < best[l])) continue;
                     best[l] = loss[l];
@@ -148,7 +149,7 @@ static void NAME(search_unit)(const lp_sweep *sweep, const lp_coder *coder, cons
     }
 }
 
-/* Columns at positions [j0, j1), at most LP_UNIT_MAX; d gets w - q of each. */
+/* Columns at positions [j0, j1); d gets w - q of each. */
 static void NAME(round_columns)(const lp_sweep *sweep, const lp_coder *coder, lp_tile_rows *rows, int64_t j0, int64_t j1, lanes *d)
 {
     const lanes *w = rows->w;
@@ -184,11 +185,12 @@ static lp_status NAME(fit_block)(const lp_sweep *sweep, const lp_coder *coder, l
     lanes c[LP_SWEEP_COLS];
     float now[LP_SWEEP_COLS][LP_TILE];
     const lanes *w = rows->w;
-    if (as_it_is) memcpy(c, w + column, (size_t)coder->block * sizeof *c);
-    else NAME(current)(sweep->r, sweep->k, w, rows->s, column, coder->block, c);
-    for (int j = 0; j < coder->block; j++)
+    const int n = sweep->k - column < coder->block ? (int)(sweep->k - column) : coder->block;
+    if (as_it_is) memcpy(c, w + column, (size_t)n * sizeof *c);
+    else NAME(current)(sweep->r, sweep->k, w, rows->s, column, n, c);
+    for (int j = 0; j < n; j++)
         for (int l = 0; l < LP_TILE; l++) now[j][l] = (float)c[j][l];
-    return coder->fit(coder, column, (const float(*)[LP_TILE])now, sweep->importance + column, rows->unit + column / coder->unit);
+    return coder->fit(coder, n, (const float(*)[LP_TILE])now, sweep->importance + column, rows->unit + column / coder->unit);
 }
 
 /* Columns in their own order, each unit's scale chosen when its first column is reached. */
@@ -200,13 +202,14 @@ static lp_status NAME(sweep_in_order)(const lp_sweep *sweep, const lp_coder *cod
     for (int64_t first = 0; first < k; first += LP_SWEEP_COLS) {
         int64_t last = k - first < LP_SWEEP_COLS ? k : first + LP_SWEEP_COLS;
         for (int64_t j = first; j < last; j += unit) {
+            const int64_t end = last - j < unit ? last : j + unit;
             if (j % coder->block == 0) LP_TRY(NAME(fit_block)(sweep, coder, rows, j, false));
             if (sweep->reach > 0 && coder->step) {
-                NAME(current)(sweep->r, k, rows->w, (const lanes *)s, j, (int)unit, c);
-                NAME(search_unit)(sweep, coder, sweep->r, j, (const lanes *)c, &rows->unit[j / unit]);
+                NAME(current)(sweep->r, k, rows->w, (const lanes *)s, j, (int)(end - j), c);
+                NAME(search_unit)(sweep, coder, sweep->r, j, (int)(end - j), (const lanes *)c, &rows->unit[j / unit]);
             }
-            NAME(round_columns)(sweep, coder, rows, j, j + unit, d + (j - first));
-            NAME(feed)(sweep->r, k, (const lanes *)(d + (j - first)), j, j + unit, j + unit, last, s);
+            NAME(round_columns)(sweep, coder, rows, j, end, d + (j - first));
+            NAME(feed)(sweep->r, k, (const lanes *)(d + (j - first)), j, end, end, last, s);
         }
         NAME(feed)(sweep->r, k, (const lanes *)d, first, last, last, k, s);
     }
@@ -223,8 +226,8 @@ static lp_status NAME(sweep_fixed)(const lp_sweep *sweep, const lp_coder *coder,
         LP_TRY(NAME(fit_block)(sweep, coder, rows, column, true));
     for (int64_t first = 0; first < k; first += LP_SWEEP_COLS) {
         int64_t last = k - first < LP_SWEEP_COLS ? k : first + LP_SWEEP_COLS;
-        for (int64_t j = first; j < last; j += LP_UNIT_MAX) {
-            int64_t end = last - j < LP_UNIT_MAX ? last : j + LP_UNIT_MAX;
+        for (int64_t j = first; j < last; j += LP_SWEEP_STEP) {
+            int64_t end = last - j < LP_SWEEP_STEP ? last : j + LP_SWEEP_STEP;
             NAME(round_columns)(sweep, coder, rows, j, end, d + (j - first));
             NAME(feed)(sweep->r, k, (const lanes *)(d + (j - first)), j, end, end, last, s);
         }

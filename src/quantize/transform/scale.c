@@ -43,7 +43,10 @@ void lp_scale_smooth(double alpha, int64_t k, const float *largest_input, const 
 {
     for (int64_t j = 0; j < k; j++) {
         double a = (double)largest_input[j], most = 1e-5;
-        for (int64_t r = 0; r < n_rows; r++) most = fmax(most, fabs((double)w[r * k + j]));
+        for (int64_t r = 0; r < n_rows; r++) { /* no fmax: gcc 12 for aarch64 fails on it */
+            double v = fabs((double)w[r * k + j]);
+            most = v > most ? v : most;
+        }
         s[j] = a > 0 ? fmax(power(a, alpha) / power(most, 1 - alpha), 1e-5) : 1;
     }
 }
