@@ -41,13 +41,23 @@ INLINE __m512 i8x16(const uint8_t *p)
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
 
-/* sum | (plane, bits from .. moved to bits to ..) & mask */
+/* Bits from .. of the bytes of a plane at bits to .. (bits of neighbours come along). */
+INLINE __m512i move_field(__m512i plane, int from, int to)
+{
+    if (from == to) return plane;
+    return from < to ? _mm512_slli_epi16(plane, (uint8_t)(to - from)) : _mm512_srli_epi16(plane, (uint8_t)(from - to));
+}
+
+/* code | (plane, bits from .. moved to bits to ..) & mask */
 INLINE __m512i merge_field(__m512i code, __m512i plane, int from, int to, int mask)
 {
-    __m512i moved = from == to  ? plane
-                    : from < to ? _mm512_slli_epi16(plane, (uint8_t)(to - from))
-                                : _mm512_srli_epi16(plane, (uint8_t)(from - to));
-    return _mm512_ternarylogic_epi32(code, moved, _mm512_set1_epi8((char)mask), 0xf8);
+    return _mm512_ternarylogic_epi32(code, move_field(plane, from, to), _mm512_set1_epi8((char)mask), 0xf8);
+}
+
+/* The same where those bits of code are not 0: code & ~mask | ... & mask */
+INLINE __m512i replace_field(__m512i code, __m512i plane, int from, int to, int mask)
+{
+    return _mm512_ternarylogic_epi32(code, move_field(plane, from, to), _mm512_set1_epi8((char)mask), 0xd8);
 }
 
 /* Groups 0 .. 7 of a chunk as bytes. In place: the last four times 16, which saves shifts; of 2-bit codes these are then the
@@ -57,6 +67,14 @@ INLINE void unpack_codes(shape s, bool in_place, const uint8_t *p, __m512i table
     const __m512i low4 = _mm512_set1_epi8(15), high4 = _mm512_set1_epi8((char)0xf0), low2 = _mm512_set1_epi8(3);
     if (s.bits == 8) {
         UNROLL for (int g = 0; g < 8; g++) code[g] = load512(p + 64 * g);
+    } else if (s.bits == 5 && s.table) { /* the table is there twice, and of an index the low 6 bits count: no masks */
+        __m512i q[4];
+        UNROLL for (int v = 0; v < 4; v++) q[v] = load_once(p + 64 * v); /* in order: hardware prefetchers follow */
+        const __m512i high = load_once(p + 256);
+        UNROLL for (int v = 0; v < 4; v++) {
+            code[v] = _mm512_permutexvar_epi8(replace_field(q[v], high, v, 4, 16), table);
+            code[v + 4] = _mm512_permutexvar_epi8(replace_field(_mm512_srli_epi16(q[v], 4), high, v + 4, 4, 16), table);
+        }
     } else if (s.bits >= 4) {
         UNROLL for (int v = 0; v < 4; v++) {
             __m512i q = load_once(p + 64 * v);
@@ -68,8 +86,7 @@ INLINE void unpack_codes(shape s, bool in_place, const uint8_t *p, __m512i table
             UNROLL for (int g = 0; g < 8; g++) code[g] = merge_field(code[g], high, g, 4, 16);
         }
         if (s.table) {
-            UNROLL for (int g = 0; g < 8; g++)
-                code[g] = s.bits == 5 ? _mm512_permutexvar_epi8(code[g], table) : _mm512_shuffle_epi8(table, code[g]);
+            UNROLL for (int g = 0; g < 8; g++) code[g] = _mm512_shuffle_epi8(table, code[g]);
         }
         if (s.bits == 6) {
             __m512i high[2] = {load_once(p + 256), load_once(p + 320)};
