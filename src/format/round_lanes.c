@@ -91,12 +91,14 @@ static bool make_ladder(const lp_rounder *r, lp_lanes *out)
     out->is_wide = out->mantissa >= 23;
     bool saturates = out->beyond[0] == out->top[0] && out->infinite[0] == out->top[0] && -out->beyond[1] == out->top[1] &&
                      -out->infinite[1] == out->top[1];
-    bool is_plain = out->rule == LP_LANE_NEAREST_EVEN && r->rounding.subnormals == LP_SUBNORMALS_KEEP;
+    bool is_proportional = out->rule == LP_LANE_STOCHASTIC && !out->equal;
+    bool is_plain = (out->rule == LP_LANE_NEAREST_EVEN || is_proportional) && r->rounding.subnormals == LP_SUBNORMALS_KEEP;
     if (fits) { /* below 22 bits: the sum with one and a half of the power stays in its binade */
         out->is_plain = is_plain && saturates && out->mantissa < 22 && (out->negative_zero || out->twos_complement || !e->is_signed);
     } else { /* steps of the element are steps of float32's bits */
         bool overflows = isinf(out->beyond[0]) && isinf(out->infinite[0]);
-        out->is_plain = is_plain && (saturates || overflows) && out->e_min == -126 && e->is_signed && out->negative_zero;
+        out->is_plain = is_plain && (saturates || overflows) && out->e_min == -126 && e->is_signed && out->negative_zero &&
+                        !(is_proportional && out->is_wide);
         out->top_bits = lp_f32_bits(overflows ? INFINITY : (float)out->top[0]);
     }
     return true;

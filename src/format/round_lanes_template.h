@@ -12,6 +12,15 @@
 
 INLINE uint32_t bits_f32(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
 INLINE float f32_of(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+/* floor(rest 2^32) of 0 <= rest < 1. Where only signed conversion exists: above the middle the subtraction is exact. */
+INLINE uint32_t fraction_bits(float rest)
+{
+    if (HAS_UNSIGNED_CONVERSION) return (uint32_t)(rest * 0x1p32f);
+    uint32_t high = rest >= 0.5f ? 1u << 31 : 0;
+    float low = rest - (rest >= 0.5f ? 0.5f : 0.0f);
+    return (uint32_t)(int32_t)(low * 0x1p32f) ^ high;
+}
+
 INLINE uint64_t bits_f64(double x) { uint64_t u; memcpy(&u, &x, 8); return u; }
 INLINE double f64_of(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
 
@@ -23,37 +32,40 @@ INLINE double f64_of(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
 enum { N_WORDS = LP_LANES_MOST + 8 * N_LANES };
 
 /* Philox4x32-10 of 2 N_LANES counters at once; a lane's low half is a word, the rest is left over. */
-INLINE void philox_lanes(const lp_lanes *c, uint32_t first, uint32_t *out)
+INLINE void philox_lanes(const words64 c1_first, const words64 c2_first, const words64 keys[20], uint32_t first, uint32_t *out)
 {
     words64 c0[2], c1[2], c2[2], c3[2];
-    uint32_t k0 = c->seed[0], k1 = c->seed[1];
     for (int i = 0; i < 2; i++) {
         c0[i] = first_counters(first + (uint32_t)(i * N_LANES));
-        c1[i] = set_all(c->tensor);
-        c2[i] = set_all(c->step);
+        c1[i] = c1_first;
+        c2[i] = c2_first;
         c3[i] = set_all(0);
     }
-    for (int round = 0; round < 10; round++) {
-        words64 key0 = set_all(k0), key1 = set_all(k1);
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; round++)
         for (int i = 0; i < 2; i++) {
             words64 p0 = multiply(c0[i], set_all(0xd2511f53u)), p1 = multiply(c2[i], set_all(0xcd9e8d57u));
-            c0[i] = both_xor(high_half(p1), c1[i], key0);
-            c2[i] = both_xor(high_half(p0), c3[i], key1);
+            c0[i] = both_xor(high_half(p1), c1[i], keys[2 * round]);
+            c2[i] = both_xor(high_half(p0), c3[i], keys[2 * round + 1]);
             c1[i] = p1;
             c3[i] = p0;
         }
-        k0 += 0x9e3779b9u;
-        k1 += 0xbb67ae85u;
-    }
     for (int i = 0; i < 2; i++) store(out + i * 4 * N_LANES, c0[i], c1[i], c2[i], c3[i]);
 }
 
-/* Fills words and returns where the word of `index` stands. */
+/* Fills words and returns where the word of `index` stands. The keys of the rounds are in memory as whole vectors: made
+ * in the loop from general registers they would cost as much as the products. */
 static const uint32_t *random_words(const lp_lanes *c, uint64_t index, int64_t n, uint32_t words[N_WORDS])
 {
+    words64 keys[20];
+    for (uint32_t round = 0; round < 10; round++) {
+        keys[2 * round] = set_all(c->seed[0] + round * 0x9e3779b9u);
+        keys[2 * round + 1] = set_all(c->seed[1] + round * 0xbb67ae85u);
+    }
+    words64 c1 = set_all(c->tensor), c2 = set_all(c->step);
     int64_t skip = (int64_t)(index % 4);
     for (int64_t i = 0; i < n + skip; i += 8 * N_LANES)
-        philox_lanes(c, (uint32_t)((index / 4) + (uint64_t)(i / 4)), words + i);
+        philox_lanes(c1, c2, keys, (uint32_t)((index / 4) + (uint64_t)(i / 4)), words + i);
     return words + skip;
 }
 
@@ -319,6 +331,44 @@ INLINE void plain_scaled_f32(const lp_lanes *c, const float *x, int64_t n, float
     }
 }
 
+/* Stochastic and saturating: in steps of the element the number is a whole part and a fraction, both exact. */
+INLINE void plain_stochastic_f32(const lp_lanes *lanes, bool is_signed_zero, const float *restrict x, int64_t n,
+                                 float *restrict y, const uint32_t *restrict words)
+{
+    const uint32_t limit = bits_f32((float)lanes->limit), top_0 = bits_f32((float)lanes->top[0]), top_1 = bits_f32((float)lanes->top[1]);
+    const uint32_t mask = lanes->random_mask, lower = (uint32_t)lanes->mantissa << 23;
+    const uint32_t min_normal = (uint32_t)(lanes->e_min + 127) << 23;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), sign = bits & 1u << 31;
+        uint32_t magnitude = bits ^ sign, a = magnitude < limit ? magnitude : limit; /* NaN too */
+        uint32_t exponent = a & 0x7f800000u;
+        exponent = exponent > min_normal ? exponent : min_normal;
+        uint32_t step = exponent - lower;
+        float t = f32_of(a) * f32_of((254u << 23) - step), whole = (float)(int32_t)t;
+        uint32_t fraction = fraction_bits(t - whole), total = fraction + (words[i] & mask);
+        whole = total < fraction ? whole + 1 : whole;
+        uint32_t r = bits_f32(whole * f32_of(step)), top = is_signed_zero ? top_0 : sign ? top_1 : top_0;
+        uint32_t z = r < top ? r : top;
+        if (is_signed_zero) z |= sign;
+        else z |= z ? sign : 0;
+        y[i] = f32_of(magnitude > 0x7f800000u ? sign | 0x7fc00000u : z);
+    }
+}
+
+/* As plain_scaled_f32: a carry out of the bits below the step is the step outward. */
+INLINE void plain_scaled_stochastic_f32(const lp_lanes *c, const float *restrict x, int64_t n, float *restrict y,
+                                        const uint32_t *restrict words)
+{
+    const uint32_t cut = (uint32_t)(23 - c->mantissa), mask = UINT32_MAX << cut, top = c->top_bits, random_mask = c->random_mask;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), a = bits & 0x7fffffffu;
+        uint32_t r = (a + ((words[i] & random_mask) >> (32 - cut))) & mask;
+        r = r < top ? r : top;
+        r = a > 0x7f800000u ? 0x7fc00000u : r;
+        y[i] = f32_of(r | (bits & 1u << 31));
+    }
+}
+
 /* ---- few values -------------------------------------------------------------------------------------------------- */
 
 INLINE void few_f32(const lp_lanes *lanes, bool wants_codes, const float *x, int64_t n, float *y, uint32_t *restrict codes)
@@ -370,6 +420,14 @@ static void values_f32(const lp_lanes *c, const float *x, int64_t n, float *y, u
     }
     if (c->kind == LP_LANE_FEW) {
         few_f32(c, false, x, n, y, NULL);
+        return;
+    }
+    if (c->is_plain && c->rule == LP_LANE_STOCHASTIC) {
+        uint32_t room[N_WORDS];
+        const uint32_t *words = random_words(c, index, n, room);
+        if (c->kind == LP_LANE_LADDER_SCALED) plain_scaled_stochastic_f32(c, x, n, y, words);
+        else if (c->negative_zero) plain_stochastic_f32(c, true, x, n, y, words);
+        else plain_stochastic_f32(c, false, x, n, y, words);
         return;
     }
     if (c->is_plain) {

@@ -3,7 +3,7 @@
 #include <stdint.h>
 
 typedef __m256i words64;
-enum { N_LANES = 4 };
+enum { N_LANES = 4, HAS_UNSIGNED_CONVERSION = 0 };
 
 static inline words64 multiply(words64 a, words64 b) { return _mm256_mul_epu32(a, b); }
 static inline words64 high_half(words64 a) { return _mm256_srli_epi64(a, 32); }

@@ -3,7 +3,7 @@
 #include <stdint.h>
 
 typedef __m512i words64;
-enum { N_LANES = 8 };
+enum { N_LANES = 8, HAS_UNSIGNED_CONVERSION = 1 };
 
 static inline words64 multiply(words64 a, words64 b) { return _mm512_mul_epu32(a, b); }
 static inline words64 high_half(words64 a) { return _mm512_srli_epi64(a, 32); }

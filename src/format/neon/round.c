@@ -3,7 +3,7 @@
 #include <stdint.h>
 
 typedef uint64x2_t words64;
-enum { N_LANES = 2 };
+enum { N_LANES = 2, HAS_UNSIGNED_CONVERSION = 1 };
 
 static inline words64 multiply(words64 a, words64 b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
 static inline words64 high_half(words64 a) { return vshrq_n_u64(a, 32); }
