@@ -3,6 +3,42 @@
 
 #include <string.h>
 
+/* Eight codes of at most 8 bits are `bits` bytes: shifts of all at once instead of one after the other. */
+#define EIGHT_BYTES(BITS)                                                                                               \
+    static void pack_##BITS(const uint32_t *restrict codes, int64_t n_groups, uint8_t *restrict bytes)                  \
+    {                                                                                                                   \
+        for (int64_t g = 0; g < n_groups; g++, codes += 8, bytes += BITS) {                                             \
+            uint32_t low = codes[0] | codes[1] << BITS | codes[2] << 2 * BITS | codes[3] << 3 * BITS;                   \
+            uint32_t high = codes[4] | codes[5] << BITS | codes[6] << 2 * BITS | codes[7] << 3 * BITS;                  \
+            uint64_t word = low | (uint64_t)high << 4 * BITS;                                                           \
+            memcpy(bytes, &word, BITS);                                                                                 \
+        }                                                                                                               \
+    }                                                                                                                   \
+    static void unpack_##BITS(const uint8_t *restrict bytes, int64_t n_groups, uint32_t *restrict codes)                \
+    {                                                                                                                   \
+        for (int64_t g = 0; g < n_groups; g++, codes += 8, bytes += BITS) {                                             \
+            uint64_t word = 0;                                                                                          \
+            memcpy(&word, bytes, BITS);                                                                                 \
+            for (int i = 0; i < 8; i++) codes[i] = (uint32_t)(word >> i * BITS) & ((1u << BITS) - 1);                   \
+        }                                                                                                               \
+    }
+EIGHT_BYTES(1)
+EIGHT_BYTES(2)
+EIGHT_BYTES(3)
+EIGHT_BYTES(4)
+EIGHT_BYTES(5)
+EIGHT_BYTES(6)
+EIGHT_BYTES(7)
+
+typedef struct width {
+    void (*pack)(const uint32_t *restrict codes, int64_t n_groups, uint8_t *restrict bytes);
+    void (*unpack)(const uint8_t *restrict bytes, int64_t n_groups, uint32_t *restrict codes);
+} width;
+
+static const width narrow[8] = {{0},
+                                {pack_1, unpack_1}, {pack_2, unpack_2}, {pack_3, unpack_3}, {pack_4, unpack_4},
+                                {pack_5, unpack_5}, {pack_6, unpack_6}, {pack_7, unpack_7}};
+
 void lp_codes_pack(const uint32_t *codes, int64_t n, int bits, uint8_t *bytes)
 {
     if (bits == 8) {
@@ -16,10 +52,11 @@ void lp_codes_pack(const uint32_t *codes, int64_t n, int bits, uint8_t *bytes)
         }
         return;
     }
-    if (bits == 4) {
-        for (int64_t i = 0; i + 1 < n; i += 2) bytes[i / 2] = (uint8_t)(codes[i] | codes[i + 1] << 4);
-        if (n % 2) bytes[n / 2] = (uint8_t)codes[n - 1];
-        return;
+    if (bits < 8) {
+        narrow[bits].pack(codes, n / 8, bytes);
+        codes += n / 8 * 8;
+        bytes += n / 8 * bits;
+        n %= 8;
     }
     uint64_t waiting = 0; /* bits that have not been written, from the lowest */
     int n_waiting = 0;
@@ -43,9 +80,19 @@ void lp_codes_unpack(const uint8_t *bytes, int64_t n, int bits, uint32_t *codes)
         for (int64_t i = 0; i < n; i++) codes[i] = bytes[i];
         return;
     }
-    if (bits == 4) {
-        for (int64_t i = 0; i < n; i++) codes[i] = i % 2 ? bytes[i / 2] >> 4 : bytes[i / 2] & 15;
+    if (bits == 16) {
+        for (int64_t i = 0; i < n; i++) {
+            uint16_t half;
+            memcpy(&half, bytes + 2 * i, 2);
+            codes[i] = half;
+        }
         return;
+    }
+    if (bits < 8) {
+        narrow[bits].unpack(bytes, n / 8, codes);
+        codes += n / 8 * 8;
+        bytes += n / 8 * bits;
+        n %= 8;
     }
     uint64_t waiting = 0;
     int n_waiting = 0;

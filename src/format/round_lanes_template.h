@@ -369,6 +369,42 @@ INLINE void plain_scaled_stochastic_f32(const lp_lanes *c, const float *restrict
     }
 }
 
+/* The codes of the same: the rung is the difference of the sum's bits, and binades above the first. */
+INLINE void plain_codes_f32(const lp_lanes *c, bool is_integer, const float *restrict x, int64_t n, uint32_t *restrict codes)
+{
+    const uint32_t cut = (uint32_t)(23 - c->mantissa), lift = cut << 23, min_normal = (uint32_t)(c->e_min + 127) << 23;
+    const uint32_t top_0 = bits_f32((float)c->top[0]), top_1 = bits_f32((float)c->top[1]);
+    const uint32_t nan = c->nan_code, mask = c->code_mask, add = c->code_add, sign_shift = (uint32_t)(32 - c->bits);
+    const uint32_t zero_sign = c->negative_zero ? 1 : 0, sign_bit = c->sign_bit;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), sign = bits & 1u << 31, magnitude = bits ^ sign, top = sign ? top_1 : top_0;
+        uint32_t a = magnitude < top ? magnitude : top, exponent = a & 0x7f800000u;
+        exponent = exponent > min_normal ? exponent : min_normal;
+        uint32_t shift = exponent + lift;
+        uint32_t k = bits_f32(f32_of(a) + f32_of(shift)) - shift + ((exponent - min_normal) >> cut);
+        if (is_integer) {
+            uint32_t minus = (uint32_t)((int32_t)bits >> 31);
+            k = ((k ^ minus) - minus + add) & mask;
+        } else {
+            k |= (k | zero_sign) ? (sign >> sign_shift) & sign_bit : 0;
+        }
+        codes[i] = magnitude > 0x7f800000u ? nan : k;
+    }
+}
+
+/* As plain_scaled_f32. */
+INLINE void plain_scaled_codes_f32(const lp_lanes *c, const float *restrict x, int64_t n, uint32_t *restrict codes)
+{
+    const uint32_t cut = (uint32_t)(23 - c->mantissa), half = (1u << cut) / 2 - 1, top = c->top_bits, nan = c->nan_code;
+    const uint32_t sign_shift = (uint32_t)(32 - c->bits), sign_bit = c->sign_bit;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), a = bits & 0x7fffffffu;
+        uint32_t r = a + half + (a >> cut & 1);
+        r = (r < top ? r : top) >> cut;
+        codes[i] = a > 0x7f800000u ? nan : r | (bits >> sign_shift & sign_bit);
+    }
+}
+
 /* ---- few values -------------------------------------------------------------------------------------------------- */
 
 INLINE void few_f32(const lp_lanes *lanes, bool wants_codes, const float *x, int64_t n, float *y, uint32_t *restrict codes)
@@ -447,6 +483,12 @@ static void codes_f32(const lp_lanes *c, const float *x, int64_t n, uint32_t *co
     }
     if (c->kind == LP_LANE_FEW) {
         few_f32(c, true, x, n, NULL, codes);
+        return;
+    }
+    if (c->is_plain && c->rule == LP_LANE_NEAREST_EVEN) {
+        if (c->kind == LP_LANE_LADDER_SCALED) plain_scaled_codes_f32(c, x, n, codes);
+        else if (c->twos_complement) plain_codes_f32(c, true, x, n, codes);
+        else plain_codes_f32(c, false, x, n, codes);
         return;
     }
     LADDER_F32(codes, codes)
