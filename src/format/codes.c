@@ -16,9 +16,10 @@
     }                                                                                                                   \
     static void unpack_##BITS(const uint8_t *restrict bytes, int64_t n_groups, uint32_t *restrict codes)                \
     {                                                                                                                   \
-        for (int64_t g = 0; g < n_groups; g++, codes += 8, bytes += BITS) {                                             \
+        for (; n_groups > 0; n_groups--, codes += 8, bytes += BITS) {                                                   \
             uint64_t word = 0;                                                                                          \
-            memcpy(&word, bytes, BITS);                                                                                 \
+            if (n_groups * BITS >= 8) memcpy(&word, bytes, 8); /* one load; bits of the next group are masked away */    \
+            else memcpy(&word, bytes, BITS);                                                                            \
             for (int i = 0; i < 8; i++) codes[i] = (uint32_t)(word >> i * BITS) & ((1u << BITS) - 1);                   \
         }                                                                                                               \
     }

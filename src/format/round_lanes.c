@@ -172,3 +172,18 @@ bool lp_lanes_make(const lp_rounder *r, int64_t n, lp_lanes *out)
     out->top[0] = lp_power_of_two((e->bits - 2) << e->exponent);
     return true;
 }
+
+bool lp_lane_codes_make(const lp_element *e, lp_lane_codes *out)
+{
+    lp_rounder r;
+    const lp_rounding nearest = {.mode = LP_ROUND_NEAREST_EVEN};
+    if (e->kind == LP_ELEMENT_COMPLEX || lp_rounder_make(e, &nearest, &r) != LP_OK || r.shape != LP_SHAPE_LADDER || r.no_zero) return false;
+    *out = (lp_lane_codes){.is_integer = e->kind != LP_ELEMENT_FLOAT, .is_signed = r.top[1] > 0, .negative_zero = r.has_negative_zero,
+                           .mantissa = r.mantissa, .e_min = r.e_min, .bits = e->bits};
+    int e_step = out->is_integer ? r.e_min : r.e_min - r.mantissa;
+    out->is_even = r.e_min == -126;
+    out->step = out->is_even ? 0 : (float)lp_power_of_two(e_step);
+    for (int i = 0; i < 2; i++) out->top[i] = (uint32_t)r.top[i];
+    if (out->is_integer) return (e->n_levels == 0 || e->n_levels >= 1 << e->bits) && e->bits <= 24 && e_step >= -126;
+    return !r.is_uniform && r.mantissa >= 1 && r.mantissa <= 23 && r.e_min >= -126 && (out->is_even || e_step >= -126);
+}

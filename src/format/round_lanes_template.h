@@ -426,6 +426,37 @@ INLINE void few_f32(const lp_lanes *lanes, bool wants_codes, const float *x, int
     }
 }
 
+/* ---- codes back to values ---------------------------------------------------------------------------------------- */
+
+INLINE bool decode_lanes(const lp_lane_codes *c, bool is_integer, bool is_even, const uint32_t *restrict codes, int64_t n,
+                         float *restrict y)
+{
+    const uint32_t sign_bit = c->is_signed ? 1u << (c->bits - 1) : 0, rest = (c->bits < 32 ? (1u << c->bits) - 1 : UINT32_MAX) & ~sign_bit;
+    const uint32_t sign_shift = (uint32_t)(32 - c->bits), cut = (uint32_t)(23 - c->mantissa), first_normal = 1u << c->mantissa;
+    const uint32_t base = (uint32_t)(c->e_min + 126) << 23, top_0 = c->top[0], top_1 = c->top[1];
+    const uint32_t no_zero = c->negative_zero ? 0 : UINT32_MAX;
+    const float step = c->step;
+    uint32_t special = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (is_integer) {
+            y[i] = (float)(int32_t)((codes[i] ^ sign_bit) - sign_bit) * step;
+            continue;
+        }
+        uint32_t k = codes[i] & rest, sign = (codes[i] & sign_bit) << sign_shift;
+        uint32_t top = sign ? top_1 : top_0, z = (k << cut) + base;
+        special |= (top - k) | ((k - 1) & sign & no_zero); /* its top bit: beyond the top, and a 0 with a sign */
+        if (!is_even) z = k < first_normal ? bits_f32((float)(int32_t)k * step) : z;
+        y[i] = f32_of(z | sign);
+    }
+    return special >> 31 == 0;
+}
+
+static bool decode_f32(const lp_lane_codes *c, const uint32_t *codes, int64_t n, float *y)
+{
+    if (c->is_integer) return decode_lanes(c, true, false, codes, n, y);
+    return c->is_even ? decode_lanes(c, false, true, codes, n, y) : decode_lanes(c, false, false, codes, n, y);
+}
+
 /* ---- the functions ----------------------------------------------------------------------------------------------- */
 
 #define LADDER_F32(WHAT, OUT)                                                                                        \

@@ -26,4 +26,4 @@ static inline void store(uint32_t *out, words64 c0, words64 c1, words64 c2, word
 
 #include "format/round_lanes_template.h"
 
-const lp_lane_functions lp_lane_functions_avx512 = {values_f32, values_f64, codes_f32};
+const lp_lane_functions lp_lane_functions_avx512 = {values_f32, values_f64, codes_f32, decode_f32};
