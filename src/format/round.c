@@ -103,7 +103,7 @@ static void round_part(void *context, int thread, int n_threads)
         }
         if (j->fast && j->x32) j->fast->codes_f32(&j->lanes, j->x32 + i, n, codes, rule->first + (uint64_t)i);
         else exact_piece(j, i, n, codes);
-        lp_codes_pack(codes, n, bits, j->codes + i / 8 * bits);
+        (j->fast ? j->fast->pack : lp_codes_pack)(codes, n, bits, j->codes + i / 8 * bits);
     }
 }
 
@@ -204,7 +204,7 @@ static void decode_part(void *context, int thread, int n_threads)
     uint32_t codes[PIECE];
     for (int64_t at = first; at < last; at += PIECE) {
         int64_t n = last - at < PIECE ? last - at : PIECE;
-        lp_codes_unpack(j->codes + at / 8 * e->bits, n, e->bits, codes);
+        (j->fast ? j->fast->unpack : lp_codes_unpack)(j->codes + at / 8 * e->bits, n, e->bits, codes);
         if (j->fast && j->fast->decode_f32(&j->lanes, codes, n, j->y32 + at)) continue;
         if (j->table && j->y32) {
             for (int64_t i = 0; i < n; i++) j->y32[at + i] = j->table[codes[i]];

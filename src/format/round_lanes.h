@@ -71,6 +71,9 @@ typedef struct lp_lane_functions {
     void (*codes_f32)(const lp_lanes *lanes, const float *x, int64_t n, uint32_t *codes, uint64_t index);
     /* False: there are codes that stand for no finite number, and their values are not set. */
     bool (*decode_f32)(const lp_lane_codes *c, const uint32_t *codes, int64_t n, float *y);
+    /* lp_codes_pack and lp_codes_unpack */
+    void (*pack)(const uint32_t *codes, int64_t n, int bits, uint8_t *bytes);
+    void (*unpack)(const uint8_t *bytes, int64_t n, int bits, uint32_t *codes);
 } lp_lane_functions;
 
 extern const lp_lane_functions lp_lane_functions_avx2, lp_lane_functions_avx512, lp_lane_functions_neon;

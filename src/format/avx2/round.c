@@ -24,6 +24,7 @@ static inline void store(uint32_t *out, words64 c0, words64 c1, words64 c2, word
     _mm256_storeu_si256((__m256i *)(void *)(out + 8), _mm256_unpackhi_epi64(low, high));
 }
 
+#include "format/codes_template.h"
 #include "format/round_lanes_template.h"
 
-const lp_lane_functions lp_lane_functions_avx2 = {values_f32, values_f64, codes_f32, decode_f32};
+const lp_lane_functions lp_lane_functions_avx2 = {values_f32, values_f64, codes_f32, decode_f32, pack_codes, unpack_codes};
