@@ -106,15 +106,21 @@ static void expect(int row, const lp_model *model, int n_threads, int64_t chunk,
                  lp_isa_name(lp_isa_current()), n_threads, (long long)chunk, partners, hex, golden[row].sha256);
 }
 
+#if defined(__SANITIZE_ADDRESS__) /* errors of memory show in a few of them; the bits are the other builds' business */
+static const int threads[] = {1, 3};
+static const int64_t chunks[] = {7, N_TOKENS};
+#else
+static const int threads[] = {1, 2, 3, 7};
+static const int64_t chunks[] = {1, 7, 64, N_TOKENS};
+#endif
+
 static void check_isa(const char *isa)
 {
-    static const int threads[] = {1, 2, 3, 7};
-    static const int64_t chunks[] = {1, 7, 64, N_TOKENS};
     if (lp_isa_select(isa) != LP_OK) skip();
     for (int row = 0; row < N_GOLDEN; row++) {
         lp_model *model = open_model(row);
-        for (size_t t = 0; t < 4; t++)
-            for (size_t c = 0; c < 4; c++)
+        for (size_t t = 0; t < sizeof threads / sizeof *threads; t++)
+            for (size_t c = 0; c < sizeof chunks / sizeof *chunks; c++)
                 if (threads[t] <= 2 || chunks[c] >= 64) expect(row, model, threads[t], chunks[c], 0);
         expect(row, model, 2, 7, 2); /* rows of other sequences beside it */
         lp_model_close(model);
