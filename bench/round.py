@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Nanoseconds per float32 number of rounding: lowp beside memcpy and the casts of ml_dtypes, torch and Pychop, where installed.
+"""Nanoseconds per float32 number of rounding, encoding and decoding: lowp beside memcpy and the casts of ml_dtypes, torch and Pychop, where installed.
 
     bench/round.py [--threads N] [--quick]        after `make`, with a python that has numpy (build/peers/bin/python)
 
@@ -49,12 +49,52 @@ def lowp(name, mode):
     return run
 
 
+def packed(name, decodes):
+    """To the packed codes of an element, or back."""
+    made = ctypes.c_void_p()
+    ok(library.lp_format_parse(name.encode(), ctypes.byref(made)))
+    rule = Rounding(mode=EVEN)
+    codes = {}
+
+    def run(x, y):
+        pointer = [ctypes.c_void_p(a.ctypes.data) for a in (x, y)]
+        if x.size not in codes:
+            codes[x.size] = np.zeros(4 * x.size, np.uint8)
+            ok(library.lp_round_codes_f32(made, ctypes.byref(rule), pointer[0], ctypes.c_int64(x.size),
+                                          ctypes.c_void_p(codes[x.size].ctypes.data), pool))
+        between = ctypes.c_void_p(codes[x.size].ctypes.data)
+        if decodes:
+            ok(library.lp_codes_values_f32(made, between, ctypes.c_int64(x.size), pointer[1], pool))
+        else:
+            ok(library.lp_round_codes_f32(made, ctypes.byref(rule), pointer[0], ctypes.c_int64(x.size), between, pool))
+    return run
+
+
+def layout(name):
+    """A byte layout of GGUF to float32; its bytes are drawn at random, scales and all."""
+    library.lp_packing_by_name.restype = ctypes.c_void_p
+    made = ctypes.c_void_p(library.lp_packing_by_name(name.encode()))
+    codes = {}
+
+    def run(x, y):
+        if x.size not in codes:
+            codes[x.size] = np.random.default_rng(2).integers(0, 64, 4 * x.size, np.uint8)
+        library.lp_packing_decode(made, ctypes.c_void_p(codes[x.size].ctypes.data), ctypes.c_int64(x.size),
+                                  ctypes.c_void_p(y.ctypes.data))
+    return run
+
+
 def rows():
     yield "memcpy", lambda x, y: ctypes.memmove(y.ctypes.data, x.ctypes.data, x.nbytes), 16
     for name in ("e4m3", "e5m2", "e3m2", "e2m1", "f16", "bf16", "i8", "q3.4", "p8.0", "p16.1", "nf4"):
         yield f"lowp {name}", lowp(name, EVEN), 16
     for name in ("e4m3", "f16", "bf16", "i8"):
         yield f"lowp {name} stochastic", lowp(name, STOCHASTIC), 16
+    for name in ("e4m3", "e2m1", "e2m3", "f16", "bf16", "i8", "i4", "p16.1", "nf4"):
+        yield f"lowp {name} encode", packed(name, False), 16
+        yield f"lowp {name} decode", packed(name, True), 16
+    for name in ("q4_0", "q8_0", "q4_k", "q6_k", "iq4_xs", "mxfp4", "nvfp4", "tq1_0"):
+        yield f"lowp {name} decode", layout(name), 16
     try:
         import ml_dtypes
         for kind in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):

@@ -112,18 +112,25 @@ enum { MAX_NAME = 40 }; /* a longer word is near to no name */
 
 static int smaller(int a, int b) { return a < b ? a : b; }
 
-/* Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment). */
-static int distance(const char *a, size_t n_a, const char *b, size_t n_b)
+/* Insertions, deletions, substitutions and swaps of neighbours (optimal string alignment); of more than `most`, some
+ * number above it: no way from two rows that are all beyond it leads back. */
+static int distance(const char *a, size_t n_a, const char *b, size_t n_b, int most)
 {
+    int apart = n_a > n_b ? (int)(n_a - n_b) : (int)(n_b - n_a), least_above = 0;
+    if (apart > most) return apart;
     int d[3][MAX_NAME + 1]; /* rows i-2, i-1, i, in turn */
     for (size_t j = 0; j <= n_b; j++) d[0][j] = (int)j;
     for (size_t i = 1; i <= n_a; i++) {
         int *row = d[i % 3], *above = d[(i + 2) % 3], *two_above = d[(i + 1) % 3];
         row[0] = (int)i;
+        int least = row[0];
         for (size_t j = 1; j <= n_b; j++) {
             row[j] = smaller(above[j - 1] + (a[i - 1] != b[j - 1]), smaller(above[j], row[j - 1]) + 1);
             if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = smaller(row[j], two_above[j - 2] + 1);
+            least = smaller(least, row[j]);
         }
+        if (least > most && least_above > most) return most + 1;
+        least_above = least;
     }
     return d[n_a % 3][n_b];
 }
@@ -140,8 +147,8 @@ static const char *nearest(const char *word, size_t n, bool elements_only)
         if (elements_only && name != rows[i].text && strcmp(name, rows[i].text) != 0) continue;
         size_t n_name = strlen(name);
         if (n_name > MAX_NAME || n_name < 2) continue;
-        int cost = 2 * distance(word, n, name, n_name);
-        if (n >= 3 && n_name > n && memcmp(name, word, n) == 0) cost = 1;
+        bool begins = n >= 3 && n_name > n && memcmp(name, word, n) == 0;
+        int cost = begins ? 1 : 2 * distance(word, n, name, n_name, (best_cost - 1) / 2);
         if (cost < best_cost) {
             best_cost = cost;
             best = name;

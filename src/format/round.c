@@ -103,7 +103,7 @@ static void round_part(void *context, int thread, int n_threads)
         }
         if (j->fast && j->x32) j->fast->codes_f32(&j->lanes, j->x32 + i, n, codes, rule->first + (uint64_t)i);
         else exact_piece(j, i, n, codes);
-        lp_codes_pack(codes, n, bits, j->codes + i / 8 * bits);
+        (j->fast ? j->fast->pack : lp_codes_pack)(codes, n, bits, j->codes + i / 8 * bits);
     }
 }
 
@@ -183,6 +183,8 @@ size_t lp_codes_bytes(const lp_element *element, int64_t n)
 
 typedef struct decode_job {
     const lp_element *element;
+    lp_lane_codes lanes;
+    const lp_lane_functions *fast; /* NULL: the table, or one by one */
     const float *table; /* values of all codes, for elements of at most 16 bits; or NULL */
     const uint8_t *codes;
     float *y32;
@@ -202,7 +204,8 @@ static void decode_part(void *context, int thread, int n_threads)
     uint32_t codes[PIECE];
     for (int64_t at = first; at < last; at += PIECE) {
         int64_t n = last - at < PIECE ? last - at : PIECE;
-        lp_codes_unpack(j->codes + at / 8 * e->bits, n, e->bits, codes);
+        (j->fast ? j->fast->unpack : lp_codes_unpack)(j->codes + at / 8 * e->bits, n, e->bits, codes);
+        if (j->fast && j->fast->decode_f32(&j->lanes, codes, n, j->y32 + at)) continue;
         if (j->table && j->y32) {
             for (int64_t i = 0; i < n; i++) j->y32[at + i] = j->table[codes[i]];
             continue;
@@ -223,8 +226,9 @@ static lp_status decode(decode_job *j, lp_pool *pool)
     if (j->n < 0) return lp_fail(LP_USAGE, "decoding: %lld codes", (long long)j->n);
     const lp_element *e = j->element;
     if (e->kind == LP_ELEMENT_COMPLEX) j->n /= 2;
+    j->fast = j->y32 && lp_lane_codes_make(e, &j->lanes) ? lp_lane_functions_current() : NULL;
     float *table = NULL;
-    if (e->kind != LP_ELEMENT_COMPLEX && e->bits <= 16 && j->n >> e->bits) { /* worth it: at least as many codes as values */
+    if (!j->fast && e->kind != LP_ELEMENT_COMPLEX && e->bits <= 16 && j->n >> e->bits) { /* worth it: at least as many codes as values */
         table = malloc(sizeof *table << e->bits);
         if (!table) return lp_fail_memory(sizeof *table << e->bits, "a table of values");
         for (uint32_t c = 0; c < 1u << e->bits; c++) table[c] = float_of(lp_element_value(e, c), 0);

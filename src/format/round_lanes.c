@@ -91,12 +91,14 @@ static bool make_ladder(const lp_rounder *r, lp_lanes *out)
     out->is_wide = out->mantissa >= 23;
     bool saturates = out->beyond[0] == out->top[0] && out->infinite[0] == out->top[0] && -out->beyond[1] == out->top[1] &&
                      -out->infinite[1] == out->top[1];
-    bool is_plain = out->rule == LP_LANE_NEAREST_EVEN && r->rounding.subnormals == LP_SUBNORMALS_KEEP;
+    bool is_proportional = out->rule == LP_LANE_STOCHASTIC && !out->equal;
+    bool is_plain = (out->rule == LP_LANE_NEAREST_EVEN || is_proportional) && r->rounding.subnormals == LP_SUBNORMALS_KEEP;
     if (fits) { /* below 22 bits: the sum with one and a half of the power stays in its binade */
         out->is_plain = is_plain && saturates && out->mantissa < 22 && (out->negative_zero || out->twos_complement || !e->is_signed);
     } else { /* steps of the element are steps of float32's bits */
         bool overflows = isinf(out->beyond[0]) && isinf(out->infinite[0]);
-        out->is_plain = is_plain && (saturates || overflows) && out->e_min == -126 && e->is_signed && out->negative_zero;
+        out->is_plain = is_plain && (saturates || overflows) && out->e_min == -126 && e->is_signed && out->negative_zero &&
+                        !(is_proportional && out->is_wide);
         out->top_bits = lp_f32_bits(overflows ? INFINITY : (float)out->top[0]);
     }
     return true;
@@ -169,4 +171,19 @@ bool lp_lanes_make(const lp_rounder *r, int64_t n, lp_lanes *out)
     out->es = e->exponent;
     out->top[0] = lp_power_of_two((e->bits - 2) << e->exponent);
     return true;
+}
+
+bool lp_lane_codes_make(const lp_element *e, lp_lane_codes *out)
+{
+    lp_rounder r;
+    const lp_rounding nearest = {.mode = LP_ROUND_NEAREST_EVEN};
+    if (e->kind == LP_ELEMENT_COMPLEX || lp_rounder_make(e, &nearest, &r) != LP_OK || r.shape != LP_SHAPE_LADDER || r.no_zero) return false;
+    *out = (lp_lane_codes){.is_integer = e->kind != LP_ELEMENT_FLOAT, .is_signed = r.top[1] > 0, .negative_zero = r.has_negative_zero,
+                           .mantissa = r.mantissa, .e_min = r.e_min, .bits = e->bits};
+    int e_step = out->is_integer ? r.e_min : r.e_min - r.mantissa;
+    out->is_even = r.e_min == -126;
+    out->step = out->is_even ? 0 : (float)lp_power_of_two(e_step);
+    for (int i = 0; i < 2; i++) out->top[i] = (uint32_t)r.top[i];
+    if (out->is_integer) return (e->n_levels == 0 || e->n_levels >= 1 << e->bits) && e->bits <= 24 && e_step >= -126;
+    return !r.is_uniform && r.mantissa >= 1 && r.mantissa <= 23 && r.e_min >= -126 && (out->is_even || e_step >= -126);
 }

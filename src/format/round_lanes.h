@@ -51,12 +51,29 @@ typedef struct lp_lanes {
 /* False if only lp_round_one serves this rounder, or is quicker for n numbers. */
 bool lp_lanes_make(const lp_rounder *rounder, int64_t n, lp_lanes *out);
 
+/* Codes whose values are found by arithmetic on their bits. Of sign and magnitude: the magnitude shifted into float32's
+ * fields; the others are integers with one step. */
+typedef struct lp_lane_codes {
+    bool is_integer, is_signed, negative_zero, is_even; /* is_even: the formula of normal numbers holds below them too */
+    int mantissa, e_min, bits;
+    uint32_t top[2];     /* largest magnitude with a value, of positive and negative codes */
+    float step;          /* of integers, and of what lies below the normal numbers */
+} lp_lane_codes;
+
+/* False if only lp_element_value, or a table of it, serves this element. */
+bool lp_lane_codes_make(const lp_element *element, lp_lane_codes *out);
+
 /* n numbers, of stochastic rules at most LP_LANES_MOST at a time; index: of the first in the stream of random words. */
 enum { LP_LANES_MOST = 512 };
 typedef struct lp_lane_functions {
     void (*values_f32)(const lp_lanes *lanes, const float *x, int64_t n, float *y, uint64_t index);
     void (*values_f64)(const lp_lanes *lanes, const double *x, int64_t n, double *y, uint64_t index);
     void (*codes_f32)(const lp_lanes *lanes, const float *x, int64_t n, uint32_t *codes, uint64_t index);
+    /* False: there are codes that stand for no finite number, and their values are not set. */
+    bool (*decode_f32)(const lp_lane_codes *c, const uint32_t *codes, int64_t n, float *y);
+    /* lp_codes_pack and lp_codes_unpack */
+    void (*pack)(const uint32_t *codes, int64_t n, int bits, uint8_t *bytes);
+    void (*unpack)(const uint8_t *bytes, int64_t n, int bits, uint32_t *codes);
 } lp_lane_functions;
 
 extern const lp_lane_functions lp_lane_functions_avx2, lp_lane_functions_avx512, lp_lane_functions_neon;

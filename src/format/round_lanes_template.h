@@ -12,6 +12,15 @@
 
 INLINE uint32_t bits_f32(float x) { uint32_t u; memcpy(&u, &x, 4); return u; }
 INLINE float f32_of(uint32_t u) { float x; memcpy(&x, &u, 4); return x; }
+/* floor(rest 2^32) of 0 <= rest < 1. Where only signed conversion exists: above the middle the subtraction is exact. */
+INLINE uint32_t fraction_bits(float rest)
+{
+    if (HAS_UNSIGNED_CONVERSION) return (uint32_t)(rest * 0x1p32f);
+    uint32_t high = rest >= 0.5f ? 1u << 31 : 0;
+    float low = rest - (rest >= 0.5f ? 0.5f : 0.0f);
+    return (uint32_t)(int32_t)(low * 0x1p32f) ^ high;
+}
+
 INLINE uint64_t bits_f64(double x) { uint64_t u; memcpy(&u, &x, 8); return u; }
 INLINE double f64_of(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
 
@@ -23,37 +32,40 @@ INLINE double f64_of(uint64_t u) { double x; memcpy(&x, &u, 8); return x; }
 enum { N_WORDS = LP_LANES_MOST + 8 * N_LANES };
 
 /* Philox4x32-10 of 2 N_LANES counters at once; a lane's low half is a word, the rest is left over. */
-INLINE void philox_lanes(const lp_lanes *c, uint32_t first, uint32_t *out)
+INLINE void philox_lanes(const words64 c1_first, const words64 c2_first, const words64 keys[20], uint32_t first, uint32_t *out)
 {
     words64 c0[2], c1[2], c2[2], c3[2];
-    uint32_t k0 = c->seed[0], k1 = c->seed[1];
     for (int i = 0; i < 2; i++) {
         c0[i] = first_counters(first + (uint32_t)(i * N_LANES));
-        c1[i] = set_all(c->tensor);
-        c2[i] = set_all(c->step);
+        c1[i] = c1_first;
+        c2[i] = c2_first;
         c3[i] = set_all(0);
     }
-    for (int round = 0; round < 10; round++) {
-        words64 key0 = set_all(k0), key1 = set_all(k1);
+#pragma GCC unroll 10
+    for (int round = 0; round < 10; round++)
         for (int i = 0; i < 2; i++) {
             words64 p0 = multiply(c0[i], set_all(0xd2511f53u)), p1 = multiply(c2[i], set_all(0xcd9e8d57u));
-            c0[i] = both_xor(high_half(p1), c1[i], key0);
-            c2[i] = both_xor(high_half(p0), c3[i], key1);
+            c0[i] = both_xor(high_half(p1), c1[i], keys[2 * round]);
+            c2[i] = both_xor(high_half(p0), c3[i], keys[2 * round + 1]);
             c1[i] = p1;
             c3[i] = p0;
         }
-        k0 += 0x9e3779b9u;
-        k1 += 0xbb67ae85u;
-    }
     for (int i = 0; i < 2; i++) store(out + i * 4 * N_LANES, c0[i], c1[i], c2[i], c3[i]);
 }
 
-/* Fills words and returns where the word of `index` stands. */
+/* Fills words and returns where the word of `index` stands. The keys of the rounds are in memory as whole vectors: made
+ * in the loop from general registers they would cost as much as the products. */
 static const uint32_t *random_words(const lp_lanes *c, uint64_t index, int64_t n, uint32_t words[N_WORDS])
 {
+    words64 keys[20];
+    for (uint32_t round = 0; round < 10; round++) {
+        keys[2 * round] = set_all(c->seed[0] + round * 0x9e3779b9u);
+        keys[2 * round + 1] = set_all(c->seed[1] + round * 0xbb67ae85u);
+    }
+    words64 c1 = set_all(c->tensor), c2 = set_all(c->step);
     int64_t skip = (int64_t)(index % 4);
     for (int64_t i = 0; i < n + skip; i += 8 * N_LANES)
-        philox_lanes(c, (uint32_t)((index / 4) + (uint64_t)(i / 4)), words + i);
+        philox_lanes(c1, c2, keys, (uint32_t)((index / 4) + (uint64_t)(i / 4)), words + i);
     return words + skip;
 }
 
@@ -319,6 +331,80 @@ INLINE void plain_scaled_f32(const lp_lanes *c, const float *x, int64_t n, float
     }
 }
 
+/* Stochastic and saturating: in steps of the element the number is a whole part and a fraction, both exact. */
+INLINE void plain_stochastic_f32(const lp_lanes *lanes, bool is_signed_zero, const float *restrict x, int64_t n,
+                                 float *restrict y, const uint32_t *restrict words)
+{
+    const uint32_t limit = bits_f32((float)lanes->limit), top_0 = bits_f32((float)lanes->top[0]), top_1 = bits_f32((float)lanes->top[1]);
+    const uint32_t mask = lanes->random_mask, lower = (uint32_t)lanes->mantissa << 23;
+    const uint32_t min_normal = (uint32_t)(lanes->e_min + 127) << 23;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), sign = bits & 1u << 31;
+        uint32_t magnitude = bits ^ sign, a = magnitude < limit ? magnitude : limit; /* NaN too */
+        uint32_t exponent = a & 0x7f800000u;
+        exponent = exponent > min_normal ? exponent : min_normal;
+        uint32_t step = exponent - lower;
+        float t = f32_of(a) * f32_of((254u << 23) - step), whole = (float)(int32_t)t;
+        uint32_t fraction = fraction_bits(t - whole), total = fraction + (words[i] & mask);
+        whole = total < fraction ? whole + 1 : whole;
+        uint32_t r = bits_f32(whole * f32_of(step)), top = is_signed_zero ? top_0 : sign ? top_1 : top_0;
+        uint32_t z = r < top ? r : top;
+        if (is_signed_zero) z |= sign;
+        else z |= z ? sign : 0;
+        y[i] = f32_of(magnitude > 0x7f800000u ? sign | 0x7fc00000u : z);
+    }
+}
+
+/* As plain_scaled_f32: a carry out of the bits below the step is the step outward. */
+INLINE void plain_scaled_stochastic_f32(const lp_lanes *c, const float *restrict x, int64_t n, float *restrict y,
+                                        const uint32_t *restrict words)
+{
+    const uint32_t cut = (uint32_t)(23 - c->mantissa), mask = UINT32_MAX << cut, top = c->top_bits, random_mask = c->random_mask;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), a = bits & 0x7fffffffu;
+        uint32_t r = (a + ((words[i] & random_mask) >> (32 - cut))) & mask;
+        r = r < top ? r : top;
+        r = a > 0x7f800000u ? 0x7fc00000u : r;
+        y[i] = f32_of(r | (bits & 1u << 31));
+    }
+}
+
+/* The codes of the same: the rung is the difference of the sum's bits, and binades above the first. */
+INLINE void plain_codes_f32(const lp_lanes *c, bool is_integer, const float *restrict x, int64_t n, uint32_t *restrict codes)
+{
+    const uint32_t cut = (uint32_t)(23 - c->mantissa), lift = cut << 23, min_normal = (uint32_t)(c->e_min + 127) << 23;
+    const uint32_t top_0 = bits_f32((float)c->top[0]), top_1 = bits_f32((float)c->top[1]);
+    const uint32_t nan = c->nan_code, mask = c->code_mask, add = c->code_add, sign_shift = (uint32_t)(32 - c->bits);
+    const uint32_t zero_sign = c->negative_zero ? 1 : 0, sign_bit = c->sign_bit;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), sign = bits & 1u << 31, magnitude = bits ^ sign, top = sign ? top_1 : top_0;
+        uint32_t a = magnitude < top ? magnitude : top, exponent = a & 0x7f800000u;
+        exponent = exponent > min_normal ? exponent : min_normal;
+        uint32_t shift = exponent + lift;
+        uint32_t k = bits_f32(f32_of(a) + f32_of(shift)) - shift + ((exponent - min_normal) >> cut);
+        if (is_integer) {
+            uint32_t minus = (uint32_t)((int32_t)bits >> 31);
+            k = ((k ^ minus) - minus + add) & mask;
+        } else {
+            k |= (k | zero_sign) ? (sign >> sign_shift) & sign_bit : 0;
+        }
+        codes[i] = magnitude > 0x7f800000u ? nan : k;
+    }
+}
+
+/* As plain_scaled_f32. */
+INLINE void plain_scaled_codes_f32(const lp_lanes *c, const float *restrict x, int64_t n, uint32_t *restrict codes)
+{
+    const uint32_t cut = (uint32_t)(23 - c->mantissa), half = (1u << cut) / 2 - 1, top = c->top_bits, nan = c->nan_code;
+    const uint32_t sign_shift = (uint32_t)(32 - c->bits), sign_bit = c->sign_bit;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = bits_f32(x[i]), a = bits & 0x7fffffffu;
+        uint32_t r = a + half + (a >> cut & 1);
+        r = (r < top ? r : top) >> cut;
+        codes[i] = a > 0x7f800000u ? nan : r | (bits >> sign_shift & sign_bit);
+    }
+}
+
 /* ---- few values -------------------------------------------------------------------------------------------------- */
 
 INLINE void few_f32(const lp_lanes *lanes, bool wants_codes, const float *x, int64_t n, float *y, uint32_t *restrict codes)
@@ -338,6 +424,37 @@ INLINE void few_f32(const lp_lanes *lanes, bool wants_codes, const float *x, int
             y[i] = f32_of(x[i] == x[i] ? z : sign | 0x7fc00000u);
         }
     }
+}
+
+/* ---- codes back to values ---------------------------------------------------------------------------------------- */
+
+INLINE bool decode_lanes(const lp_lane_codes *c, bool is_integer, bool is_even, const uint32_t *restrict codes, int64_t n,
+                         float *restrict y)
+{
+    const uint32_t sign_bit = c->is_signed ? 1u << (c->bits - 1) : 0, rest = (c->bits < 32 ? (1u << c->bits) - 1 : UINT32_MAX) & ~sign_bit;
+    const uint32_t sign_shift = (uint32_t)(32 - c->bits), cut = (uint32_t)(23 - c->mantissa), first_normal = 1u << c->mantissa;
+    const uint32_t base = (uint32_t)(c->e_min + 126) << 23, top_0 = c->top[0], top_1 = c->top[1];
+    const uint32_t no_zero = c->negative_zero ? 0 : UINT32_MAX;
+    const float step = c->step;
+    uint32_t special = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (is_integer) {
+            y[i] = (float)(int32_t)((codes[i] ^ sign_bit) - sign_bit) * step;
+            continue;
+        }
+        uint32_t k = codes[i] & rest, sign = (codes[i] & sign_bit) << sign_shift;
+        uint32_t top = sign ? top_1 : top_0, z = (k << cut) + base;
+        special |= (top - k) | ((k - 1) & sign & no_zero); /* its top bit: beyond the top, and a 0 with a sign */
+        if (!is_even) z = k < first_normal ? bits_f32((float)(int32_t)k * step) : z;
+        y[i] = f32_of(z | sign);
+    }
+    return special >> 31 == 0;
+}
+
+static bool decode_f32(const lp_lane_codes *c, const uint32_t *codes, int64_t n, float *y)
+{
+    if (c->is_integer) return decode_lanes(c, true, false, codes, n, y);
+    return c->is_even ? decode_lanes(c, false, true, codes, n, y) : decode_lanes(c, false, false, codes, n, y);
 }
 
 /* ---- the functions ----------------------------------------------------------------------------------------------- */
@@ -372,6 +489,14 @@ static void values_f32(const lp_lanes *c, const float *x, int64_t n, float *y, u
         few_f32(c, false, x, n, y, NULL);
         return;
     }
+    if (c->is_plain && c->rule == LP_LANE_STOCHASTIC) {
+        uint32_t room[N_WORDS];
+        const uint32_t *words = random_words(c, index, n, room);
+        if (c->kind == LP_LANE_LADDER_SCALED) plain_scaled_stochastic_f32(c, x, n, y, words);
+        else if (c->negative_zero) plain_stochastic_f32(c, true, x, n, y, words);
+        else plain_stochastic_f32(c, false, x, n, y, words);
+        return;
+    }
     if (c->is_plain) {
         if (c->kind == LP_LANE_LADDER_SCALED) plain_scaled_f32(c, x, n, y);
         else if (c->negative_zero) plain_f32(c, true, x, n, y);
@@ -389,6 +514,12 @@ static void codes_f32(const lp_lanes *c, const float *x, int64_t n, uint32_t *co
     }
     if (c->kind == LP_LANE_FEW) {
         few_f32(c, true, x, n, NULL, codes);
+        return;
+    }
+    if (c->is_plain && c->rule == LP_LANE_NEAREST_EVEN) {
+        if (c->kind == LP_LANE_LADDER_SCALED) plain_scaled_codes_f32(c, x, n, codes);
+        else if (c->twos_complement) plain_codes_f32(c, true, x, n, codes);
+        else plain_codes_f32(c, false, x, n, codes);
         return;
     }
     LADDER_F32(codes, codes)

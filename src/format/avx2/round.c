@@ -3,7 +3,7 @@
 #include <stdint.h>
 
 typedef __m256i words64;
-enum { N_LANES = 4 };
+enum { N_LANES = 4, HAS_UNSIGNED_CONVERSION = 0 };
 
 static inline words64 multiply(words64 a, words64 b) { return _mm256_mul_epu32(a, b); }
 static inline words64 high_half(words64 a) { return _mm256_srli_epi64(a, 32); }
@@ -24,6 +24,7 @@ static inline void store(uint32_t *out, words64 c0, words64 c1, words64 c2, word
     _mm256_storeu_si256((__m256i *)(void *)(out + 8), _mm256_unpackhi_epi64(low, high));
 }
 
+#include "format/codes_template.h"
 #include "format/round_lanes_template.h"
 
-const lp_lane_functions lp_lane_functions_avx2 = {values_f32, values_f64, codes_f32};
+const lp_lane_functions lp_lane_functions_avx2 = {values_f32, values_f64, codes_f32, decode_f32, pack_codes, unpack_codes};

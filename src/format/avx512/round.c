@@ -3,7 +3,7 @@
 #include <stdint.h>
 
 typedef __m512i words64;
-enum { N_LANES = 8 };
+enum { N_LANES = 8, HAS_UNSIGNED_CONVERSION = 1 };
 
 static inline words64 multiply(words64 a, words64 b) { return _mm512_mul_epu32(a, b); }
 static inline words64 high_half(words64 a) { return _mm512_srli_epi64(a, 32); }
@@ -24,6 +24,7 @@ static inline void store(uint32_t *out, words64 c0, words64 c1, words64 c2, word
     _mm512_storeu_si512(out + 16, _mm512_unpackhi_epi64(low, high));
 }
 
+#include "format/codes_template.h"
 #include "format/round_lanes_template.h"
 
-const lp_lane_functions lp_lane_functions_avx512 = {values_f32, values_f64, codes_f32};
+const lp_lane_functions lp_lane_functions_avx512 = {values_f32, values_f64, codes_f32, decode_f32, pack_codes, unpack_codes};

@@ -3,7 +3,7 @@
 #include <stdint.h>
 
 typedef uint64x2_t words64;
-enum { N_LANES = 2 };
+enum { N_LANES = 2, HAS_UNSIGNED_CONVERSION = 1 };
 
 static inline words64 multiply(words64 a, words64 b) { return vmull_u32(vmovn_u64(a), vmovn_u64(b)); }
 static inline words64 high_half(words64 a) { return vshrq_n_u64(a, 32); }
@@ -22,6 +22,7 @@ static inline void store(uint32_t *out, words64 c0, words64 c1, words64 c2, word
     vst1q_u32(out + 4, vreinterpretq_u32_u64(vzip2q_u64(low, high)));
 }
 
+#include "format/codes_template.h"
 #include "format/round_lanes_template.h"
 
-const lp_lane_functions lp_lane_functions_neon = {values_f32, values_f64, codes_f32};
+const lp_lane_functions lp_lane_functions_neon = {values_f32, values_f64, codes_f32, decode_f32, pack_codes, unpack_codes};
