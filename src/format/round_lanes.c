@@ -187,7 +187,12 @@ bool lp_lane_codes_make(const lp_element *e, lp_lane_codes *out)
 {
     lp_rounder r;
     const lp_rounding nearest = {.mode = LP_ROUND_NEAREST_EVEN};
-    if (e->kind == LP_ELEMENT_COMPLEX || lp_rounder_make(e, &nearest, &r) != LP_OK || r.shape != LP_SHAPE_LADDER || r.no_zero) return false;
+    if (e->kind == LP_ELEMENT_COMPLEX || lp_rounder_make(e, &nearest, &r) != LP_OK) return false;
+    if (r.shape == LP_SHAPE_POSIT) {
+        *out = (lp_lane_codes){.is_posit = true, .bits = e->bits, .es = e->exponent};
+        return e->bits >= 3 && e->bits <= 16 && e->exponent <= 8 && (e->bits - 2) << e->exponent <= 126;
+    }
+    if (r.shape != LP_SHAPE_LADDER || r.no_zero) return false;
     *out = (lp_lane_codes){.is_integer = e->kind != LP_ELEMENT_FLOAT, .is_signed = r.top[1] > 0, .negative_zero = r.has_negative_zero,
                            .mantissa = r.mantissa, .e_min = r.e_min, .bits = e->bits};
     int e_step = out->is_integer ? r.e_min : r.e_min - r.mantissa;
