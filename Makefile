@@ -38,8 +38,8 @@ fuzz:
 fuzz-long:
 	$(MAKE) fuzz FUZZ_SECONDS=$(FUZZ_LONG_SECONDS)
 
-# Branches of the readers (src/file, src/model/tokenizer) that tests and corpora take: at least 95 %.
-COVERED := ^(base|file|fuzz|hard|model tokenizer|model convert|quantize file)
+# Branches of the readers (src/file, src/model/tokenizer, src/model/hf) that tests and corpora take: at least 95 %.
+COVERED := ^(base|file|fuzz|hard|model tokenizer|model convert|model hf|quantize file)
 coverage:
 	meson setup build-coverage -Dbuildtype=debug -Db_coverage=true -Ddefault_library=static --reconfigure >/dev/null 2>&1 || \
 	    meson setup build-coverage -Dbuildtype=debug -Db_coverage=true -Ddefault_library=static >/dev/null

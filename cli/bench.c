@@ -183,7 +183,8 @@ static lp_status run(const void *argument)
 
 static const cli_option options_table[] = {
     {"format", 0, CLI_TEXT, offsetof(bench_options, format), "F", 0, 0, NULL,
-     "of bench kernel: the products of this format only, a name or a format's text; 'attention': only that"},
+     "of bench kernel: the products of this format only, a name or a format's text (q4_k, i5:32:f16, "
+     "'{-5,-2,0,1,3}:32:f16'); 'attention': only that"},
     {"random", 0, CLI_TEXT, offsetof(bench_options, random), "SHAPE", 0, 0, NULL,
      "a model of random weights instead of a file: 1.1b (a Llama of 1.1 billion parameters, 2.2 GB) or tiny"},
     {"output", 'o', CLI_TEXT, offsetof(bench_options, output), "FILE", 0, 0, NULL,
@@ -208,8 +209,7 @@ const cli_verb cli_bench = {
     .details = "'kernel' (the default) times matrix products of the main formats and attention; 'model' the prefill and "
                "decode of a model. A row that comes out faster than 1.05 times the machine fails the run. Memory bandwidth and instruction peak are measured in the same minute, since both change from "
                "minute to minute on shared machines.",
-    .examples = "lowp bench kernel --format q4_k --json\n"
-                "lowp bench model embedded -p 128 -n 32\n"
+    .examples = "lowp bench model embedded -p 128 -n 32\n"
                 "lowp bench model --random tiny -p 64 -n 16 --json\n",
     .options = {options_table},
     .options_size = sizeof defaults,

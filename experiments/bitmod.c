@@ -18,8 +18,7 @@ static const struct {
 static double squared(const float *x, const float *y, int n)
 {
     double sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
+    for (int i = 0; i < n; i++) sum += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
     return sum;
 }
 
@@ -27,8 +26,7 @@ static double squared(const float *x, const float *y, int n)
 static void group(const char *element, double top, const float *x, float *y)
 {
     float s = 0;
-    for (int i = 0; i < GROUP; i++)
-        s = fmaxf(s, fabsf(x[i]));
+    for (int i = 0; i < GROUP; i++) s = fmaxf(s, fabsf(x[i]));
     s = fminf(fmaxf(s / (float)top, 1e-5f), 1e4f);
     lp_round_f32(study_element("f16"), NULL, &s, 1, &s, NULL);
     study_round_scaled(study_element(element), x, GROUP, s, y);
@@ -39,8 +37,7 @@ static double single(const char *element, double top, const float *x, int64_t n,
     float *y = study_allocate(n, sizeof *y);
     for (int64_t g = 0; g < n / GROUP; g++) {
         group(element, top, x + g * GROUP, y + g * GROUP);
-        if (errors)
-            errors[g] = squared(x + g * GROUP, y + g * GROUP, GROUP);
+        if (errors) errors[g] = squared(x + g * GROUP, y + g * GROUP, GROUP);
     }
     double decibel = study_decibel(x, y, n);
     free(y);
@@ -59,11 +56,9 @@ static double asymmetric(const char *element, int levels, const float *x, int64_
             hi = fmaxf(hi, x[first + i]);
         }
         float s = (hi - lo) / (float)(levels - 1), zero = rintf(-lo / s);
-        for (int i = 0; i < GROUP; i++)
-            u[i] = x[first + i] / s + zero;
+        for (int i = 0; i < GROUP; i++) u[i] = x[first + i] / s + zero;
         lp_round_f32(e, NULL, u, GROUP, u, NULL);
-        for (int i = 0; i < GROUP; i++)
-            y[first + i] = (u[i] - zero) * s;
+        for (int i = 0; i < GROUP; i++) y[first + i] = (u[i] - zero) * s;
     }
     double decibel = study_decibel(x, y, n);
     free(y);
@@ -81,10 +76,8 @@ static double mixture(int set, const float *x, int64_t n, int *chosen)
             double e = squared(x + g * GROUP, trial, GROUP);
             if (e < best) {
                 best = e;
-                if (chosen)
-                    chosen[g] = t;
-                for (int i = 0; i < GROUP; i++)
-                    y[g * GROUP + i] = trial[i];
+                if (chosen) chosen[g] = t;
+                for (int i = 0; i < GROUP; i++) y[g * GROUP + i] = trial[i];
             }
         }
     }
@@ -102,8 +95,7 @@ static void show_card(study *s)
         study_heading(s, "%d bits, the cards' vector, dB", set + 3);
         int ours[N / GROUP], equal = 0;
         double all = mixture(set, x, N, ours);
-        for (int g = 0; g < N / GROUP; g++)
-            equal += ours[g] == chosen[set][g];
+        for (int g = 0; g < N / GROUP; g++) equal += ours[g] == chosen[set][g];
         study_figure(s, equal, 8, 0, "groups with the card's table");
         double fp = single(set ? "e2m1" : "{0,1,2,4,0,-1,-2,-4}", set ? 6 : 4, x, N, NULL);
         double symmetric = single(set ? "i4" : "i3", set ? 7 : 3, x, N, NULL);
@@ -129,7 +121,8 @@ static void show_card(study *s)
     free(x);
 }
 
-/* Whether a table and its mirror image serve a group equally: neither special value is used. The first is taken then. */
+/* Whether a table and its mirror image serve a group equally: neither special value is used. The first is taken then.
+ */
 static bool tied(int set, int table, const float *x)
 {
     float y[GROUP], z[GROUP];
@@ -142,10 +135,10 @@ static void show_identities(study *s)
 {
     int64_t n = 128 * 2000;
     float *x = study_values(STUDY_GAUSSIAN, n, 600), *negative = study_allocate(n, sizeof *negative);
-    for (int64_t i = 0; i < n; i++)
-        negative[i] = -x[i];
+    for (int64_t i = 0; i < n; i++) negative[i] = -x[i];
     for (int set = 0; set < 2; set++) {
-        int *chosen = study_allocate(n / GROUP, sizeof *chosen), *mirrored = study_allocate(n / GROUP, sizeof *mirrored);
+        int *chosen = study_allocate(n / GROUP, sizeof *chosen),
+            *mirrored = study_allocate(n / GROUP, sizeof *mirrored);
         double a = mixture(set, x, n, chosen), b = mixture(set, negative, n, mirrored);
         int unswapped = 0;
         for (int64_t g = 0; g < n / GROUP; g++)
@@ -175,7 +168,8 @@ int main(int argc, char **argv)
                            "BitMoD: Bit-serial Mixture-of-Datatype LLM Acceleration (2025)");
     show_card(s);
     show_identities(s);
-    study_finding(s, "At 3 bits the choice among four tables beats every single table and integers with a zero point; at 4 bits it beats "
+    study_finding(s, "At 3 bits the choice among four tables beats every single table and integers with a zero point; "
+                     "at 4 bits it beats "
                      "them on Gaussian data, and they are better on the cards' vector, whose tails are shorter.");
     return study_end(s);
 }

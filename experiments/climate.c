@@ -1,5 +1,5 @@
-/* Long runs in few bits, nearest against stochastic rounding: heat in the ground and Lorenz 63, compared by the Wasserstein
- * distance of what they visit. Every operation is rounded. Card: formats/climate-low-precision. */
+/* Long runs in few bits, nearest against stochastic rounding: heat in the ground and Lorenz 63, compared by the
+ * Wasserstein distance of what they visit. Every operation is rounded. Card: formats/climate-low-precision. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,23 +10,6 @@
 #include "study.h"
 
 /* ---- Wasserstein distance ---------------------------------------------------------------------------------------- */
-
-static int ascending(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-/* Of two samples of the same size on the line; both are sorted. */
-static double wasserstein(double *a, double *b, int64_t n)
-{
-    qsort(a, (size_t)n, sizeof *a, ascending);
-    qsort(b, (size_t)n, sizeof *b, ascending);
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += fabs(a[i] - b[i]);
-    return sum / (double)n;
-}
 
 enum { MOST = 50 };
 typedef double costs[MOST][MOST];
@@ -39,8 +22,7 @@ static double assignment(costs c, int n)
     for (int i = 1; i <= n; i++) {
         double least[MOST + 1];
         bool used[MOST + 1] = {false};
-        for (int j = 0; j <= n; j++)
-            least[j] = INFINITY;
+        for (int j = 0; j <= n; j++) least[j] = INFINITY;
         int j0 = 0;
         of[0] = i;
         do {
@@ -73,28 +55,24 @@ static double assignment(costs c, int n)
         } while (j0);
     }
     double sum = 0;
-    for (int j = 1; j <= n; j++)
-        sum += c[of[j] - 1][j - 1];
+    for (int j = 1; j <= n; j++) sum += c[of[j] - 1][j - 1];
     return sum / n;
 }
 
 static double sinkhorn(costs c, int n, double epsilon)
 {
     double u[MOST], v[MOST], change = 1;
-    for (int i = 0; i < n; i++)
-        u[i] = v[i] = 1;
+    for (int i = 0; i < n; i++) u[i] = v[i] = 1;
     for (int round = 0; round < 20000 && change > 1e-9; round++) {
         change = 0;
         for (int j = 0; j < n; j++) {
             double sum = 0;
-            for (int i = 0; i < n; i++)
-                sum += exp(-c[i][j] / epsilon) * u[i];
+            for (int i = 0; i < n; i++) sum += exp(-c[i][j] / epsilon) * u[i];
             v[j] = 1.0 / n / sum;
         }
         for (int i = 0; i < n; i++) {
             double sum = 0;
-            for (int j = 0; j < n; j++)
-                sum += exp(-c[i][j] / epsilon) * v[j];
+            for (int j = 0; j < n; j++) sum += exp(-c[i][j] / epsilon) * v[j];
             double next = 1.0 / n / sum;
             change = fmax(change, fabs(next / u[i] - 1));
             u[i] = next;
@@ -102,16 +80,14 @@ static double sinkhorn(costs c, int n, double epsilon)
     }
     double cost = 0;
     for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++)
-            cost += u[i] * exp(-c[i][j] / epsilon) * c[i][j] * v[j];
+        for (int j = 0; j < n; j++) cost += u[i] * exp(-c[i][j] / epsilon) * c[i][j] * v[j];
     return cost;
 }
 
 static void distances(costs c, double (*p)[2], double (*q)[2], int n)
 {
     for (int i = 0; i < n; i++)
-        for (int j = 0; j < n; j++)
-            c[i][j] = hypot(p[i][0] - q[j][0], p[i][1] - q[j][1]);
+        for (int j = 0; j < n; j++) c[i][j] = hypot(p[i][0] - q[j][0], p[i][1] - q[j][1]);
 }
 
 static void show_distance(study *s)
@@ -128,8 +104,8 @@ static void show_distance(study *s)
         y[i] = x[i];
         z[i] = x[i] + 0.75;
     }
-    study_figure(s, wasserstein(x, y, 1000), 0, 0, "a sample and itself");
-    study_figure(s, wasserstein(x, z, 1000), 0.75, 1e-12, "a sample and itself, moved by 0.75");
+    study_figure(s, study_wasserstein(x, y, 1000), 0, 0, "a sample and itself");
+    study_figure(s, study_wasserstein(x, z, 1000), 0.75, 1e-12, "a sample and itself, moved by 0.75");
     double mean = 0;
     for (int i = 0; i < MOST; i++)
         for (int k = 0; k < 2; k++) {
@@ -138,13 +114,13 @@ static void show_distance(study *s)
         }
     distances(c, a, b, MOST);
     for (int i = 0; i < MOST; i++)
-        for (int j = 0; j < MOST; j++)
-            mean += c[i][j] / (MOST * MOST);
+        for (int j = 0; j < MOST; j++) mean += c[i][j] / (MOST * MOST);
     double exact = assignment(c, MOST), entropic = sinkhorn(c, MOST, 0.02 * mean);
     study_claim(s, entropic, '>', exact, "50 points: Sinkhorn is not below the exact distance");
     study_figure(s, entropic / exact, 1, 0.01, "50 points: Sinkhorn / exact, epsilon 0.02 of the mean cost");
     study_reason(s, "the card does not give its points; the excess depends on them, and halves with epsilon");
-    study_figure(s, sinkhorn(c, MOST, 0.01 * mean) / exact, 1, 0.01, "50 points: Sinkhorn / exact, epsilon 0.01 of the mean cost");
+    study_figure(s, sinkhorn(c, MOST, 0.01 * mean) / exact, 1, 0.01,
+                 "50 points: Sinkhorn / exact, epsilon 0.01 of the mean cost");
 }
 
 /* ---- heat in the ground ------------------------------------------------------------------------------------------ */
@@ -158,20 +134,17 @@ typedef struct profile {
 static profile look(const double *t)
 {
     profile p = {t[1], t[10], t[20], 0};
-    for (int i = 0; i < POINTS; i++)
-        p.mean += t[i] / POINTS;
+    for (int i = 0; i < POINTS; i++) p.mean += t[i] / POINTS;
     return p;
 }
 
 static profile heat_double(void)
 {
     double t[POINTS], next[POINTS], xi = 1800 * 7e-7;
-    for (int i = 0; i < POINTS; i++)
-        t[i] = i ? 273.15 : 280;
+    for (int i = 0; i < POINTS; i++) t[i] = i ? 273.15 : 280;
     next[0] = 280;
     for (int step = 0; step < YEARS_10; step++) {
-        for (int m = 1; m < POINTS - 1; m++)
-            next[m] = t[m] + xi * ((t[m + 1] - 2 * t[m]) + t[m - 1]);
+        for (int m = 1; m < POINTS - 1; m++) next[m] = t[m] + xi * ((t[m + 1] - 2 * t[m]) + t[m - 1]);
         next[POINTS - 1] = t[POINTS - 1] + xi * (t[POINTS - 2] - t[POINTS - 1]);
         memcpy(t, next, sizeof t);
     }
@@ -206,8 +179,7 @@ static profile heat(const char *element, lp_rounding_mode mode, uint64_t seed)
     enum { INNER = POINTS - 2 };
     float t[POINTS], next[POINTS], two[INNER], xi[INNER], w[INNER], d = constant(&m, 7e-7), dt = constant(&m, 1800), x;
     lp_arith_f32(LP_OPERATION_MUL, m.element, NULL, &dt, &d, NULL, 1, &x, NULL);
-    for (int i = 0; i < POINTS; i++)
-        t[i] = constant(&m, i ? 273.15 : 280);
+    for (int i = 0; i < POINTS; i++) t[i] = constant(&m, i ? 273.15 : 280);
     for (int i = 0; i < INNER; i++) {
         two[i] = 2;
         xi[i] = x;
@@ -226,8 +198,7 @@ static profile heat(const char *element, lp_rounding_mode mode, uint64_t seed)
         memcpy(t, next, sizeof t);
     }
     double wide[POINTS];
-    for (int i = 0; i < POINTS; i++)
-        wide[i] = t[i];
+    for (int i = 0; i < POINTS; i++) wide[i] = t[i];
     return look(wide);
 }
 
@@ -265,28 +236,41 @@ static void show_heat(study *s)
         lp_rounding_mode mode;
         profile card, tolerance;
     } rows[] = {
-        {"float32, nearest", "f32", LP_ROUND_NEAREST_EVEN, {279.5992, 276.5352, 274.2788, 274.4669}, {5e-5, 5e-5, 5e-5, 5e-5}},
-        {"float32, stochastic", "f32", LP_ROUND_STOCHASTIC, {279.7399, 277.4934, 275.4868, 275.0894}, {1e-3, 1e-3, 1e-3, 1e-3}},
-        {"16 bits after the point, nearest", "e8m16", LP_ROUND_NEAREST_EVEN, {276.17, 273.15, 273.15, 273.32}, {5e-3, 5e-3, 5e-3, 5e-3}},
+        {"float32, nearest",
+         "f32",
+         LP_ROUND_NEAREST_EVEN,
+         {279.5992, 276.5352, 274.2788, 274.4669},
+         {5e-5, 5e-5, 5e-5, 5e-5}},
+        {"float32, stochastic",
+         "f32",
+         LP_ROUND_STOCHASTIC,
+         {279.7399, 277.4934, 275.4868, 275.0894},
+         {1e-3, 1e-3, 1e-3, 1e-3}},
+        {"16 bits after the point, nearest",
+         "e8m16",
+         LP_ROUND_NEAREST_EVEN,
+         {276.17, 273.15, 273.15, 273.32},
+         {5e-3, 5e-3, 5e-3, 5e-3}},
         {"float16, nearest", "f16", LP_ROUND_NEAREST_EVEN, {273.25, 273.25, 273.25, 273.36}, {0, 0, 0, 5e-3}},
         {"float16, stochastic", "f16", LP_ROUND_STOCHASTIC, {279.75, 277.50, 276.50, 275.44}, {1.5, 2, 2, 1}},
         {"bfloat16, nearest", "bf16", LP_ROUND_NEAREST_EVEN, {274, 274, 274, 274.10}, {0, 0, 0, 5e-3}},
         {"bfloat16, stochastic", "bf16", LP_ROUND_STOCHASTIC, {280, 276, 276, 275.67}, {4, 6, 6, 2}},
     };
     profile exact = heat_double(), float32 = {0};
-    show_profiles(s, "float64", &exact, 1, (profile){279.7400, 277.4936, 275.4871, 275.0893}, (profile){5e-5, 5e-5, 5e-5, 5e-5});
+    show_profiles(s, "float64", &exact, 1, (profile){279.7400, 277.4936, 275.4871, 275.0893},
+                  (profile){5e-5, 5e-5, 5e-5, 5e-5});
     for (int i = 0; i < 7; i++) {
         profile p[SEEDS];
         int n = rows[i].mode == LP_ROUND_STOCHASTIC && i == 1 ? SEEDS : 1;
-        for (int k = 0; k < n; k++)
-            p[k] = heat(rows[i].element, rows[i].mode, 901 + (uint64_t)k);
+        for (int k = 0; k < n; k++) p[k] = heat(rows[i].element, rows[i].mode, 901 + (uint64_t)k);
         show_profiles(s, rows[i].name, p, n, rows[i].card, rows[i].tolerance);
         if (i == 0) {
             float32 = p[0];
             study_claim(s, fabs(p[0].t20 - exact.t20), '>', 1, "wrong at 20 m by more than 1 K");
         }
         if (i == 1 || i == 4) {
-            study_claim(s, fabs(p[0].mean - exact.mean), '<', fabs(float32.mean - exact.mean), "error of the mean, less than float32's to nearest");
+            study_claim(s, fabs(p[0].mean - exact.mean), '<', fabs(float32.mean - exact.mean),
+                        "error of the mean, less than float32's to nearest");
             study_paper(s, "stochastic rounding removes the stagnation");
         }
     }
@@ -379,12 +363,10 @@ static void advance_double(double *v)
     static const double h[3] = {0.005, 0.005, 0.01};
     slope_double(v, k[0]);
     for (int s = 0; s < 3; s++) {
-        for (int i = 0; i < 3; i++)
-            at[i] = v[i] + h[s] * k[s][i];
+        for (int i = 0; i < 3; i++) at[i] = v[i] + h[s] * k[s][i];
         slope_double(at, k[s + 1]);
     }
-    for (int i = 0; i < 3; i++)
-        v[i] += 0.01 / 6 * (k[0][i] + 2 * k[1][i] + 2 * k[2][i] + k[3][i]);
+    for (int i = 0; i < 3; i++) v[i] += 0.01 / 6 * (k[0][i] + 2 * k[1][i] + 2 * k[2][i] + k[3][i]);
 }
 
 /* z of all lanes, every EVERY steps after the spin-up. */
@@ -393,12 +375,10 @@ static double *visit_double(uint64_t seed)
     double *z = study_allocate(TOTAL, sizeof *z);
     for (int lane = 0; lane < LANES; lane++) {
         double v[3];
-        for (int i = 0; i < 3; i++)
-            v[i] = (i < 2 ? 0 : 20) + 5 * study_normal(&seed);
+        for (int i = 0; i < 3; i++) v[i] = (i < 2 ? 0 : 20) + 5 * study_normal(&seed);
         for (int64_t step = 0; step < SPIN_UP + (int64_t)SAMPLES * EVERY; step++) {
             advance_double(v);
-            if (step >= SPIN_UP && step % EVERY == 0)
-                z[lane * SAMPLES + (step - SPIN_UP) / EVERY] = v[2];
+            if (step >= SPIN_UP && step % EVERY == 0) z[lane * SAMPLES + (step - SPIN_UP) / EVERY] = v[2];
         }
     }
     return z;
@@ -418,7 +398,8 @@ static double *visit(const char *element, lp_rounding_mode mode, uint64_t seed)
     return z;
 }
 
-/* Brent: follows one orbit until it has fallen into a cycle; l is then on the cycle. Its length, 0 if none shows in `most` steps. */
+/* Brent: follows one orbit until it has fallen into a cycle; l is then on the cycle. Its length, 0 if none shows in
+ * `most` steps. */
 static int64_t find_cycle(lorenz *l, int64_t most)
 {
     float saved[3];
@@ -427,8 +408,7 @@ static int64_t find_cycle(lorenz *l, int64_t most)
     for (int64_t step = 0; step < most; step++) {
         advance(l);
         length++;
-        if (memcmp(saved, l->v, sizeof saved) == 0)
-            return length;
+        if (memcmp(saved, l->v, sizeof saved) == 0) return length;
         if (length == power) {
             memcpy(saved, l->v, sizeof saved);
             power *= 2;
@@ -438,25 +418,23 @@ static int64_t find_cycle(lorenz *l, int64_t most)
     return 0;
 }
 
-/* The distance of an endless run with nearest rounding, that is of its cycle, from the reference; NaN if there is none. */
+/* The distance of an endless run with nearest rounding, that is of its cycle, from the reference; NaN if there is none.
+ */
 static double cycle_distance(const char *element, uint64_t seed, double *reference, int64_t *length)
 {
     lorenz l;
     start(&l, element, LP_ROUND_NEAREST_EVEN, 1, seed);
     *length = find_cycle(&l, 1000000);
-    if (*length == 0)
-        return NAN;
+    if (*length == 0) return NAN;
     double *cycle = study_allocate(*length, sizeof *cycle), *z = study_allocate(TOTAL, sizeof *z);
     for (int64_t i = 0; i < *length; i++) {
         cycle[i] = l.v[2];
         advance(&l);
     }
-    for (int64_t i = 0; i < TOTAL; i++)
-        z[i] = cycle[i * *length / TOTAL % *length];
+    for (int64_t i = 0; i < TOTAL; i++) z[i] = cycle[i * *length / TOTAL % *length];
     if (*length > TOTAL)
-        for (int64_t i = 0; i < TOTAL; i++)
-            z[i] = cycle[i * EVERY % *length];
-    double d = wasserstein(reference, z, TOTAL);
+        for (int64_t i = 0; i < TOTAL; i++) z[i] = cycle[i * EVERY % *length];
+    double d = study_wasserstein(reference, z, TOTAL);
     free(cycle);
     free(z);
     return d;
@@ -465,19 +443,20 @@ static double cycle_distance(const char *element, uint64_t seed, double *referen
 static void show_lorenz(study *s)
 {
     enum { STARTS = 3 };
-    static const char ten_bits[] = "with this order of operations the cycle at 10 bits is so long that it covers the attractor; the card's order "
-                                   "gave another cycle";
+    static const char ten_bits[] =
+        "with this order of operations the cycle at 10 bits is so long that it covers the attractor; the card's order "
+        "gave another cycle";
     static const struct {
         int bits;
         const char *element;
         double nearest, stochastic, period; /* the card's; 0: it has none */
-    } rows[] = {{23, "f32", 0, .014, 0},      {10, "e8m10", .23, .029, 54378}, {9, "e8m9", .53, 0, 6226},
-                {8, "e8m8", 0, .040, 0},      {7, "e8m7", .57, .088, 964},     {6, "e8m6", 1.18, .25, 0}};
+    } rows[] = {{23, "f32", 0, .014, 0}, {10, "e8m10", .23, .029, 54378}, {9, "e8m9", .53, 0, 6226},
+                {8, "e8m8", 0, .040, 0}, {7, "e8m7", .57, .088, 964},     {6, "e8m6", 1.18, .25, 0}};
     double *reference = visit_double(902), natural = 0;
     study_heading(s, "Lorenz 63: Wasserstein distance of z from a float64 run");
     for (int k = 0; k < 3; k++) {
         double *other = visit_double(910 + (uint64_t)k);
-        double d = wasserstein(reference, other, TOTAL);
+        double d = study_wasserstein(reference, other, TOTAL);
         natural = fmax(natural, d);
         study_figure(s, d, 0.031, 0.06, "float64 from other states");
         free(other);
@@ -493,22 +472,21 @@ static void show_lorenz(study *s)
             study_measured(s, nearest, "%d bits, nearest: cycles of %d orbits, mean", rows[r].bits, STARTS);
             study_paper(s, "card: %.2f, one orbit", rows[r].nearest);
             study_claim(s, nearest, '>', natural, "%d bits, nearest: beyond the natural spread", rows[r].bits);
-            if (rows[r].bits == 10)
-                study_reason(s, ten_bits);
-            study_claim(s, length, '>', 0, "%d bits, nearest: all fall into cycles; the shortest, in steps", rows[r].bits);
-            if (rows[r].period != 0)
-                study_paper(s, "card: %.0f, one orbit", rows[r].period);
+            if (rows[r].bits == 10) study_reason(s, ten_bits);
+            study_claim(s, length, '>', 0, "%d bits, nearest: all fall into cycles; the shortest, in steps",
+                        rows[r].bits);
+            if (rows[r].period != 0) study_paper(s, "card: %.0f, one orbit", rows[r].period);
         }
         if (rows[r].stochastic != 0) {
             double *z = visit(rows[r].element, LP_ROUND_STOCHASTIC, 903);
-            double d = wasserstein(reference, z, TOTAL);
+            double d = study_wasserstein(reference, z, TOTAL);
             study_figure(s, d, rows[r].stochastic, 0.06, "%d bits, stochastic", rows[r].bits);
             if (nearest != 0)
                 study_claim(s, d, '<', nearest, "%d bits: stochastic is nearer than nearest", rows[r].bits);
-            if (nearest != 0 && rows[r].bits == 10)
-                study_reason(s, ten_bits);
+            if (nearest != 0 && rows[r].bits == 10) study_reason(s, ten_bits);
             if (rows[r].bits >= 10)
-                study_claim(s, d, '<', 2 * natural, "%d bits, stochastic: within twice the natural spread", rows[r].bits);
+                study_claim(s, d, '<', 2 * natural, "%d bits, stochastic: within twice the natural spread",
+                            rows[r].bits);
             free(z);
         }
     }
@@ -525,8 +503,10 @@ int main(int argc, char **argv)
     show_distance(s);
     show_heat(s);
     show_lorenz(s);
-    study_finding(s, "In ten years of heat conduction float32 rounded to nearest is wrong by 1.2 K at 20 m; rounded stochastically it is right to a "
+    study_finding(s, "In ten years of heat conduction float32 rounded to nearest is wrong by 1.2 K at 20 m; rounded "
+                     "stochastically it is right to a "
                      "millikelvin, and float16 rounded stochastically is nearer than float32 to nearest. In Lorenz 63 "
-                     "nearest rounding falls into cycles, which at 9 bits and fewer misrepresent the attractor; 10 bits rounded stochastically cannot be told from float64.");
+                     "nearest rounding falls into cycles, which at 9 bits and fewer misrepresent the attractor; 10 "
+                     "bits rounded stochastically cannot be told from float64.");
     return study_end(s);
 }

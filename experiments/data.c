@@ -16,10 +16,7 @@ uint64_t study_random(uint64_t *state)
     return z ^ z >> 31;
 }
 
-double study_uniform(uint64_t *state)
-{
-    return ((double)(study_random(state) >> 12) + 0.5) * 0x1p-52;
-}
+double study_uniform(uint64_t *state) { return ((double)(study_random(state) >> 12) + 0.5) * 0x1p-52; }
 
 double study_normal(uint64_t *state)
 {
@@ -63,8 +60,7 @@ static double draw(study_data data, uint64_t *state)
 float *study_values(study_data data, int64_t n, uint64_t seed)
 {
     float *x = study_allocate(n, sizeof *x);
-    for (int64_t i = 0; i < n; i++)
-        x[i] = (float)draw(data, &seed);
+    for (int64_t i = 0; i < n; i++) x[i] = (float)draw(data, &seed);
     return x;
 }
 
@@ -95,9 +91,20 @@ static void check(lp_status status)
 
 const lp_element *study_element(const char *text)
 {
-    lp_format *format;
-    check(lp_format_parse(text, &format)); /* lives as long as the program */
-    return &format->element;
+    static struct {
+        char text[64];
+        lp_format *format;
+    } known[256];
+    static int n_known;
+    for (int i = 0; i < n_known; i++)
+        if (strcmp(known[i].text, text) == 0) return &known[i].format->element;
+    if (n_known == 256 || strlen(text) >= sizeof known->text) {
+        fprintf(stderr, "%s: too many elements, or too long a text\n", text);
+        exit(2);
+    }
+    check(lp_format_parse(text, &known[n_known].format));
+    strcpy(known[n_known].text, text);
+    return &known[n_known++].format->element;
 }
 
 double study_largest(const lp_element *element)
@@ -105,8 +112,7 @@ double study_largest(const lp_element *element)
     double largest = 0;
     for (uint32_t code = 0; code < (uint32_t)1 << element->bits; code++) {
         double value = lp_element_value(element, code);
-        if (isfinite(value) && value > largest)
-            largest = value;
+        if (isfinite(value) && value > largest) largest = value;
     }
     return largest;
 }
@@ -114,38 +120,33 @@ double study_largest(const lp_element *element)
 void study_round_scaled(const lp_element *element, const float *x, int64_t n, double s, float *y)
 {
     float scale = (float)s;
-    for (int64_t i = 0; i < n; i++)
-        y[i] = x[i] / scale;
+    for (int64_t i = 0; i < n; i++) y[i] = x[i] / scale;
     bool is_int = element->kind == LP_ELEMENT_INT || element->kind == LP_ELEMENT_FIXED;
     lp_rounding rounding = {.overflow = is_int ? LP_OVERFLOW_SYMMETRIC : LP_OVERFLOW_SATURATE};
     check(lp_round_f32(element, &rounding, y, n, y, NULL));
-    for (int64_t i = 0; i < n; i++)
-        y[i] *= scale;
+    for (int64_t i = 0; i < n; i++) y[i] *= scale;
 }
 
 static double absmax(const float *x, int64_t n)
 {
     double a = 0;
-    for (int64_t i = 0; i < n; i++)
-        a = fmax(a, fabs((double)x[i]));
+    for (int64_t i = 0; i < n; i++) a = fmax(a, fabs((double)x[i]));
     return a;
 }
 
 static double power_of_two(double x, lp_rounding_mode mode)
 {
-    static const lp_element *scale;
-    if (!scale)
-        scale = study_element("e8m0");
+    const lp_element *scale = study_element("e8m0");
     lp_rounding rounding = {.mode = mode};
     double y;
     check(lp_round_f64(scale, &rounding, &x, 1, &y, NULL));
     return y;
 }
 
-void study_quantize(const lp_element *element, study_scale rule, double q, const float *x, int64_t n, int64_t block, float *y)
+void study_quantize(const lp_element *element, study_scale rule, double q, const float *x, int64_t n, int64_t block,
+                    float *y)
 {
-    if (q == 0)
-        q = study_largest(element);
+    if (q == 0) q = study_largest(element);
     const lp_element *e4m3 = rule == STUDY_SCALE_E4M3 ? study_element("e4m3") : NULL;
     double tensor = absmax(x, n) / q / 448;
     for (int64_t first = 0; first < n; first += block) {
@@ -179,10 +180,25 @@ double study_decibel(const float *x, const float *y, int64_t n)
     return noise == 0 ? INFINITY : 10 * log10(signal / noise);
 }
 
-double study_best_decibel(const lp_element *element, double q, const float *x, int64_t n, double widest, int n_steps, double *best_scale)
+static int ascending(const void *a, const void *b)
 {
-    if (q == 0)
-        q = study_largest(element);
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+double study_wasserstein(double *a, double *b, int64_t n)
+{
+    qsort(a, (size_t)n, sizeof *a, ascending);
+    qsort(b, (size_t)n, sizeof *b, ascending);
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += fabs(a[i] - b[i]);
+    return sum / (double)n;
+}
+
+double study_best_decibel(const lp_element *element, double q, const float *x, int64_t n, double widest, int n_steps,
+                          double *best_scale)
+{
+    if (q == 0) q = study_largest(element);
     double best = -INFINITY, a = absmax(x, n);
     float *y = study_allocate(n, sizeof *y);
     for (int i = (int)(widest * n_steps); i > 0; i--) {
@@ -191,8 +207,7 @@ double study_best_decibel(const lp_element *element, double q, const float *x, i
         double d = study_decibel(x, y, n);
         if (d > best) {
             best = d;
-            if (best_scale)
-                *best_scale = s;
+            if (best_scale) *best_scale = s;
         }
     }
     free(y);
@@ -210,8 +225,7 @@ void study_packed(const char *text, lp_search search, const float *x, int64_t n_
     void *bytes = study_allocate((int64_t)n_bytes, 1);
     check(lp_encode_rows(packing, search, x, n_rows, k, NULL, bytes));
     lp_tensor tensor = {.packing = packing, .n_dims = 2, .dim = {k, n_rows, 1, 1}, .data = bytes};
-    for (int64_t r = 0; r < n_rows; r++)
-        lp_tensor_decode_row(&tensor, r, y + r * k);
+    for (int64_t r = 0; r < n_rows; r++) lp_tensor_decode_row(&tensor, r, y + r * k);
     free(bytes);
     lp_packing_free(packing);
     lp_format_free(format);

@@ -1,5 +1,5 @@
-/* Eight bits with one scale for the tensor: integers against floats with every split of the bits, each with the range of
- * least squared error. Card: formats/fp8-vs-int8. */
+/* Eight bits with one scale for the tensor: integers against floats with every split of the bits, each with the range
+ * of least squared error. Card: formats/fp8-vs-int8. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -29,8 +29,7 @@ static double whole_gaussian(void)
     enum { POINTS = 400000 };
     const lp_element *i8 = study_element("i8");
     float *x = study_allocate(POINTS, sizeof *x), *y = study_allocate(POINTS, sizeof *y);
-    for (int i = 0; i < POINTS; i++)
-        x[i] = (float)(8.0 * (i + 0.5) / POINTS);
+    for (int i = 0; i < POINTS; i++) x[i] = (float)(8.0 * (i + 0.5) / POINTS);
     double best = INFINITY;
     for (int range = 350; range <= 500; range += 5) {
         study_round_scaled(i8, x, POINTS, range / 100.0 / 127, y);
@@ -67,20 +66,19 @@ static void show_table(study *s)
         for (int c = 0; c < N_COLUMNS; c++) {
             bool narrow = c >= 2 && c <= 4;
             study_sampled(s, figures[c], SAMPLES, rows[i].decibel[c], narrow ? 0.2 : rows[i].wide, "%s", names[c]);
-            if (rows[i].data == STUDY_GAUSSIAN)
-                gaussian[c] = figures[c][0];
+            if (rows[i].data == STUDY_GAUSSIAN) gaussian[c] = figures[c][0];
             if (rows[i].data == STUDY_GAUSSIAN && c == 0)
-                study_reason(s, "the card's search was too coarse: the best range of the whole distribution gives more (row below)");
-            if (rows[i].data == STUDY_GAUSSIAN && c == 0)
-                study_rival(s, minmax[0], "range of the largest value");
-            if (rows[i].data == STUDY_LAPLACE && c == 0)
-                study_rival(s, minmax[1], "range of the largest value");
+                study_reason(s, "the card's search was too coarse: the best range of the whole distribution gives more "
+                                "(row below)");
+            if (rows[i].data == STUDY_GAUSSIAN && c == 0) study_rival(s, minmax[0], "range of the largest value");
+            if (rows[i].data == STUDY_LAPLACE && c == 0) study_rival(s, minmax[1], "range of the largest value");
         }
     }
     free(y);
     study_heading(s, "what must hold");
     study_figure(s, minmax[0], 38.1, 0.5, "INT8 with the range of the largest value, Gaussian, dB");
-    study_reason(s, "it is 52.87 - 20 log10(max / sigma): the card's sample had a largest value of 5.5 sigma, ours of 4.9; 4.9 is what "
+    study_reason(s, "it is 52.87 - 20 log10(max / sigma): the card's sample had a largest value of 5.5 sigma, ours of "
+                    "4.9; 4.9 is what "
                     "400 000 samples have on average");
     study_measured(s, whole_gaussian(), "INT8 with the best range, whole normal distribution, dB");
     study_figure(s, minmax[1], 32.6, 1.5, "INT8 with the range of the largest value, Laplace, dB");
@@ -91,8 +89,7 @@ static void show_table(study *s)
 static bool has_value(const lp_element *element, double value)
 {
     for (uint32_t code = 0; code < 256; code++)
-        if (lp_element_value(element, code) == value)
-            return true;
+        if (lp_element_value(element, code) == value) return true;
     return false;
 }
 
@@ -108,7 +105,8 @@ static int missing(const lp_element *of, const lp_element *in)
 }
 
 /* The quantizer with a real bias, as the paper writes it, against lowp's rounding under a scale: F(E, M, mx) is the
- * element with the scale mx / its largest value. Returns the number of samples on which they differ by more than float32 does. */
+ * element with the scale mx / its largest value. Returns the number of samples on which they differ by more than
+ * float32 does. */
 static int64_t differing(const lp_element *element, int e, int m, double mx, const float *x, int64_t n)
 {
     float *y = study_allocate(n, sizeof *y);
@@ -128,9 +126,11 @@ static void show_quantizer(study *s)
 {
     float *x = study_values(STUDY_GAUSSIAN, N, 420);
     study_heading(s, "the quantizer F(E, M, mx)");
-    study_figure(s, (double)missing(study_element("e4m3fnuz"), study_element("e4m3noneb8")), 0, 0, "values of e4m3fnuz not in F(4, 3, bias 8)");
+    study_figure(s, (double)missing(study_element("e4m3fnuz"), study_element("e4m3noneb8")), 0, 0,
+                 "values of e4m3fnuz not in F(4, 3, bias 8)");
     study_figure(s, study_largest(study_element("e4m3noneb8")), 240, 0, "largest value of F(4, 3, bias 8)");
-    study_figure(s, (double)missing(study_element("e4m3"), study_element("e4m3none")), 0, 0, "values of OCP E4M3 not in F(4, 3, 480)");
+    study_figure(s, (double)missing(study_element("e4m3"), study_element("e4m3none")), 0, 0,
+                 "values of OCP E4M3 not in F(4, 3, 480)");
     study_figure(s, study_largest(study_element("e4m3none")), 480, 0, "largest value of F(4, 3, bias 7)");
     study_figure(s, (double)differing(study_element("e4m3none"), 4, 3, 3.7, x, N) / N * 100, 0, 0.01,
                  "formula against scaled element, E4M3, mx 3.7: %% differing");
@@ -145,7 +145,8 @@ int main(int argc, char **argv)
                            "FP8 versus INT8 for efficient deep learning inference (2023)");
     show_table(s);
     show_quantizer(s);
-    study_finding(s, "With one scale for the tensor INT8 is best for flat data only; E2M5 wins on Gaussian and Laplace data, E3M4 and E4M3 as "
+    study_finding(s, "With one scale for the tensor INT8 is best for flat data only; E2M5 wins on Gaussian and Laplace "
+                     "data, E3M4 and E4M3 as "
                      "tails grow. E4M3 and E5M2 are never limited by range, always by their mantissa.");
     return study_end(s);
 }

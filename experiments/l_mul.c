@@ -55,10 +55,7 @@ static double as_written(int m, double x, double y)
     return 1 + (x - 1) + (y - 1) + ldexp(1, -l);
 }
 
-static double bit_form(int m, double x, double y)
-{
-    return lp_l_mul(m, (float)x, (float)y);
-}
+static double bit_form(int m, double x, double y) { return lp_l_mul(m, (float)x, (float)y); }
 
 static void show_three(study *s, const char *name, const errors *e, const double *expected, double tolerance)
 {
@@ -76,8 +73,7 @@ static void show_three(study *s, const char *name, const errors *e, const double
 static double mean_rms(const errors *e)
 {
     double sum = 0;
-    for (int k = 0; k < SAMPLES; k++)
-        sum += e[k].rms;
+    for (int k = 0; k < SAMPLES; k++) sum += e[k].rms;
     return sum / SAMPLES;
 }
 
@@ -102,13 +98,13 @@ static errors round_errors(pairs *a, const lp_element *element)
     lp_round_f32(element, NULL, a->x, N, a->rx, NULL);
     lp_round_f32(element, NULL, a->y, N, a->ry, NULL);
     lp_arith_f32(LP_OPERATION_MUL, element, NULL, a->rx, a->ry, NULL, N, a->p, NULL);
-    for (int i = 0; i < N; i++)
-        a->product[i] = a->p[i];
+    for (int i = 0; i < N; i++) a->product[i] = a->p[i];
     return relative_errors(a->exact, a->product);
 }
 
 /* of_rounded: the function sees operands of m bits; else it rounds them itself. */
-static errors function_errors(pairs *a, double (*function)(int, double, double), int m, double correction, bool of_rounded)
+static errors function_errors(pairs *a, double (*function)(int, double, double), int m, double correction,
+                              bool of_rounded)
 {
     for (int i = 0; i < N; i++)
         a->product[i] = (of_rounded ? function(m, a->rx[i], a->ry[i]) : function(m, a->x[i], a->y[i])) / correction;
@@ -136,11 +132,11 @@ static void show_errors(study *s)
         {10, "f16", {-.064, .075, .096}, {.004, .0266, .031}},
     };
     static const double exact_absolute[3] = {.070, .035, .018}, exact_rms[3] = {.087, .0435, .022};
-    pairs a = {study_allocate(N, sizeof(float)),  study_allocate(N, sizeof(float)),  study_allocate(N, sizeof(float)),
-               study_allocate(N, sizeof(float)),  study_allocate(N, sizeof(float)),  study_allocate(N, sizeof(double)),
+    pairs a = {study_allocate(N, sizeof(float)), study_allocate(N, sizeof(float)), study_allocate(N, sizeof(float)),
+               study_allocate(N, sizeof(float)), study_allocate(N, sizeof(float)), study_allocate(N, sizeof(double)),
                study_allocate(N, sizeof(double))};
-    errors written[5][SAMPLES], bits[5][SAMPLES], fp[5][SAMPLES], corrected[SAMPLES], seven[SAMPLES], bf16[SAMPLES], mitchell[SAMPLES],
-        sixteenth[SAMPLES];
+    errors written[5][SAMPLES], bits[5][SAMPLES], fp[5][SAMPLES], corrected[SAMPLES], seven[SAMPLES], bf16[SAMPLES],
+        mitchell[SAMPLES], sixteenth[SAMPLES];
     double best = INFINITY, best_constant = 0;
     for (int sample = 0; sample < SAMPLES; sample++) {
         draw_pairs(&a, sample);
@@ -167,7 +163,8 @@ static void show_errors(study *s)
         show_three(s, "formula as written", written[k], rows[k].written, 0.0005);
         show_three(s, "bit form", bits[k], rows[k].bits, 0.0005);
         if (k < 3) {
-            study_figure(s, fp[k][0].absolute, exact_absolute[k], 0.0005, "product rounded to %s: mean absolute", rows[k].element);
+            study_figure(s, fp[k][0].absolute, exact_absolute[k], 0.0005, "product rounded to %s: mean absolute",
+                         rows[k].element);
             study_figure(s, fp[k][0].rms, exact_rms[k], 0.0005, "product rounded to %s: rms", rows[k].element);
         } else
             study_measured(s, mean_rms(fp[k]), "product rounded to %s: rms", rows[k].element);
@@ -197,7 +194,8 @@ static void show_errors(study *s)
 }
 
 /* Dot products of 128 Gaussian terms, sums in float32: rms of the error over the rms of the exact results. */
-static double dot_error(const char *product_text, bool l_mul, const float *a, const float *b, int rows, double correction)
+static double dot_error(const char *product_text, bool l_mul, const float *a, const float *b, int rows,
+                        double correction)
 {
     const lp_element *product = study_element(product_text), *sum = study_element("f32");
     int64_t n = (int64_t)rows * 128;
@@ -208,8 +206,7 @@ static double dot_error(const char *product_text, bool l_mul, const float *a, co
     double error = 0, signal = 0;
     for (int r = 0; r < rows; r++) {
         double exact = 0;
-        for (int i = 0; i < 128; i++)
-            exact += (double)a[r * 128 + i] * b[r * 128 + i];
+        for (int i = 0; i < 128; i++) exact += (double)a[r * 128 + i] * b[r * 128 + i];
         float y;
         lp_arith_dot_f32(&arith, ra + r * 128, rb + r * 128, 128, &y);
         double d = y / correction - exact;
@@ -224,14 +221,16 @@ static double dot_error(const char *product_text, bool l_mul, const float *a, co
 static void show_dots(study *s)
 {
     int rows = 2000;
-    float *a = study_values(STUDY_GAUSSIAN, (int64_t)rows * 128, 301), *b = study_values(STUDY_GAUSSIAN, (int64_t)rows * 128, 302);
+    float *a = study_values(STUDY_GAUSSIAN, (int64_t)rows * 128, 301),
+          *b = study_values(STUDY_GAUSSIAN, (int64_t)rows * 128, 302);
     study_heading(s, "dot products of 128 Gaussian terms, relative rms error");
     static const struct {
         const char *element, *name;
         double correction;
     } list[] = {{"e5m2", "E5M2", 1}, {"e4m3", "E4M3", 1}, {"e5m4", "E5M4", 1}, {"bf16", "bf16", 1}};
     for (int i = 0; i < 4; i++) {
-        double with = dot_error(list[i].element, true, a, b, rows, 1), plain = dot_error(list[i].element, false, a, b, rows, 1);
+        double with = dot_error(list[i].element, true, a, b, rows, 1),
+               plain = dot_error(list[i].element, false, a, b, rows, 1);
         study_claim(s, with, '>', plain, "L-Mul on %s operands against its products", list[i].name);
     }
     study_measured(s, dot_error("e5m4", true, a, b, rows, 1.0485), "L-Mul on E5M4 operands, divided by 1.0485");
@@ -265,8 +264,11 @@ int main(int argc, char **argv)
     show_errors(s);
     show_dots(s);
     show_identities(s);
-    study_finding(s, "Three bits of L-Mul err less than E5M2 as claimed; four bits are not comparable to E4M3 but worse, with a bias that "
-                     "does not average out in a dot product until it is divided away. In dot products ordinary products of the same "
-                     "operands always err less.");
+    study_finding(
+        s,
+        "Three bits of L-Mul err less than E5M2 as claimed; four bits are not comparable to E4M3 but worse, with a "
+        "bias that "
+        "does not average out in a dot product until it is divided away. In dot products ordinary products of the same "
+        "operands always err less.");
     return study_end(s);
 }

@@ -1,5 +1,5 @@
-/* Minifloats of 3 to 8 bits against integers: tables, GPTQ with their rounding, and the Pareto set of a bit-level cost model.
- * Card: formats/minifloat. */
+/* Minifloats of 3 to 8 bits against integers: tables, GPTQ with their rounding, and the Pareto set of a bit-level cost
+ * model. Card: formats/minifloat. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +14,10 @@ static void show_tables(study *s)
     static const double e2m1[8] = {0, .5, 1, 1.5, 2, 3, 4, 6}, e3m0[8] = {0, .25, .5, 1, 2, 4, 8, 16};
     int differ = 0;
     study_heading(s, "values");
-    for (uint32_t code = 0; code < 8; code++)
-        differ += lp_element_value(study_element("e2m1"), code) != e2m1[code];
+    for (uint32_t code = 0; code < 8; code++) differ += lp_element_value(study_element("e2m1"), code) != e2m1[code];
     study_figure(s, differ, 0, 0, "E2M1: codes that differ from the card's");
     differ = 0;
-    for (uint32_t code = 0; code < 8; code++)
-        differ += lp_element_value(study_element("e3m0"), code) != e3m0[code];
+    for (uint32_t code = 0; code < 8; code++) differ += lp_element_value(study_element("e3m0"), code) != e3m0[code];
     study_figure(s, differ, 0, 0, "E3M0: codes that differ from the card's");
     for (int m = 1; m <= 6; m++) {
         char text[16];
@@ -27,8 +25,7 @@ static void show_tables(study *s)
         const lp_element *e = study_element(text);
         double unit = lp_element_value(e, 1);
         differ = 0;
-        for (uint32_t code = 0; code < (uint32_t)2 << m; code++)
-            differ += lp_element_value(e, code) != unit * code;
+        for (uint32_t code = 0; code < (uint32_t)2 << m; code++) differ += lp_element_value(e, code) != unit * code;
         study_figure(s, differ, 0, 0, "E1M%d: magnitudes that are not integers times a unit", m);
     }
 }
@@ -36,11 +33,11 @@ static void show_tables(study *s)
 static void show_invariance(study *s)
 {
     enum { N = 100000 };
-    static const char *const pairs[3][2] = {{"e2m1noneb1", "e2m1noneb2"}, {"e4m3noneb7", "e4m3noneb8"}, {"e3m2noneb3", "e3m2noneb4"}};
+    static const char *const pairs[3][2] = {
+        {"e2m1noneb1", "e2m1noneb2"}, {"e4m3noneb7", "e4m3noneb8"}, {"e3m2noneb3", "e3m2noneb4"}};
     float *x = study_values(STUDY_GAUSSIAN, N, 1100), *twice = study_allocate(N, sizeof *twice);
     uint8_t *a = study_allocate(N, 1), *b = study_allocate(N, 1);
-    for (int i = 0; i < N; i++)
-        twice[i] = x[i] / 2; /* under twice the scale */
+    for (int i = 0; i < N; i++) twice[i] = x[i] / 2; /* under twice the scale */
     study_heading(s, "bias b with scale s against bias b + 1 with scale 2 s");
     for (int p = 0; p < 3; p++) {
         const lp_element *e = study_element(pairs[p][0]), *f = study_element(pairs[p][1]);
@@ -60,17 +57,18 @@ static void show_noise(study *s)
     static const struct {
         const char *element;
         double decibel;
-    } rows[] = {{"i4", 18.9}, {"e2m1", 18.9}, {"e3m0", 14.3}, {"e2m5none", 42.4}, {"e3m4none", 37.6}, {"e4m3none", 31.6}, {"e5m2none", 25.6}};
+    } rows[] = {{"i4", 18.9},       {"e2m1", 18.9},     {"e3m0", 14.3},    {"e2m5none", 42.4},
+                {"e3m4none", 37.6}, {"e4m3none", 31.6}, {"e5m2none", 25.6}};
     study_heading(s, "Gaussian, one scale of least squared error, dB");
     double figures[7][3];
     for (int k = 0; k < 3; k++) {
         float *x = study_values(STUDY_GAUSSIAN, N, 1110 + (uint64_t)k);
-        for (int r = 0; r < 7; r++) /* powers of two: the scale matters over an octave only, anywhere below the largest value */
+        for (int r = 0; r < 7;
+             r++) /* powers of two: the scale matters over an octave only, anywhere below the largest value */
             figures[r][k] = study_best_decibel(study_element(rows[r].element), 0, x, N, r == 2 ? 2 : 1, 100, NULL);
         free(x);
     }
-    for (int r = 0; r < 7; r++)
-        study_sampled(s, figures[r], 3, rows[r].decibel, 0.2, "%s", rows[r].element);
+    for (int r = 0; r < 7; r++) study_sampled(s, figures[r], 3, rows[r].decibel, 0.2, "%s", rows[r].element);
 }
 
 /* ---- GPTQ with the rounding of any element ----------------------------------------------------------------------- */
@@ -85,16 +83,14 @@ typedef struct layer {
 static void correlated(layer *l, uint64_t seed)
 {
     for (int r = 0; r < ROWS; r++)
-        for (int i = 0; i < D; i++)
-            l->w[r][i] = (float)study_normal(&seed);
+        for (int i = 0; i < D; i++) l->w[r][i] = (float)study_normal(&seed);
     memset(l->h, 0, sizeof l->h);
     for (int t = 0; t < TOKENS; t++) {
         double x[D];
         for (int i = 0; i < D; i++)
             x[i] = i ? 0.9 * x[i - 1] + sqrt(1 - 0.81) * study_normal(&seed) : study_normal(&seed);
         for (int i = 0; i < D; i++)
-            for (int j = 0; j < D; j++)
-                l->h[i][j] += x[i] * x[j];
+            for (int j = 0; j < D; j++) l->h[i][j] += x[i] * x[j];
     }
 }
 
@@ -103,8 +99,7 @@ static void factor(const layer *l, double (*u)[D])
 {
     static double a[D][2 * D];
     double trace = 0;
-    for (int i = 0; i < D; i++)
-        trace += l->h[i][i] / D;
+    for (int i = 0; i < D; i++) trace += l->h[i][i] / D;
     for (int i = 0; i < D; i++)
         for (int j = 0; j < D; j++) {
             a[i][j] = l->h[i][j] + (i == j ? 0.01 * trace : 0);
@@ -112,20 +107,17 @@ static void factor(const layer *l, double (*u)[D])
         }
     for (int p = 0; p < D; p++) { /* positive definite: no pivoting */
         double inverse = 1 / a[p][p];
-        for (int j = 0; j < 2 * D; j++)
-            a[p][j] *= inverse;
+        for (int j = 0; j < 2 * D; j++) a[p][j] *= inverse;
         for (int i = 0; i < D; i++) {
             double f = a[i][p];
-            for (int j = 0; i != p && j < 2 * D; j++)
-                a[i][j] -= f * a[p][j];
+            for (int j = 0; i != p && j < 2 * D; j++) a[i][j] -= f * a[p][j];
         }
     }
     memset(u, 0, sizeof(double[D][D]));
     for (int i = 0; i < D; i++)
         for (int j = i; j < D; j++) {
             double sum = a[i][D + j];
-            for (int k = 0; k < i; k++)
-                sum -= u[k][i] * u[k][j];
+            for (int k = 0; k < i; k++) sum -= u[k][i] * u[k][j];
             u[i][j] = i == j ? sqrt(sum) : sum / u[i][i];
         }
 }
@@ -149,12 +141,10 @@ static double output_error(const layer *l, const char *element, bool feedback)
             float x = (float)w[i], y;
             study_round_scaled(e, &x, 1, s, &y);
             error[i] = y - (double)l->w[r][i];
-            for (int j = i + 1; feedback && j < D; j++)
-                w[j] -= (w[i] - y) / u[i][i] * u[i][j];
+            for (int j = i + 1; feedback && j < D; j++) w[j] -= (w[i] - y) / u[i][i] * u[i][j];
         }
         for (int i = 0; i < D; i++)
-            for (int j = 0; j < D; j++)
-                total += error[i] * l->h[i][j] * error[j];
+            for (int j = 0; j < D; j++) total += error[i] * l->h[i][j] * error[j];
     }
     return total;
 }
@@ -208,12 +198,12 @@ static int list_choices(choice *list)
     return n;
 }
 
-/* The card's model: multiplier, exponent adder, alignment shifter and exact accumulator of a product of sums of K terms. */
+/* The card's model: multiplier, exponent adder, alignment shifter and exact accumulator of a product of sums of K
+ * terms. */
 static double cost(const choice *a, const choice *b)
 {
     double log_k = log2(K);
-    if (!a->e && !b->e)
-        return a->bits * b->bits + (a->bits + b->bits + log_k);
+    if (!a->e && !b->e) return a->bits * b->bits + (a->bits + b->bits + log_k);
     double width = (a->e ? 1 << a->e : 0) + a->m + (b->e ? 1 << b->e : 0) + b->m + log_k;
     double exponents = (a->e > b->e ? a->e : b->e) + 1;
     return (a->m + 1) * (b->m + 1) + exponents + width * log2(width) / 2 + width;
@@ -224,8 +214,7 @@ static void multiply(const float *x, const float *w, float *y)
     for (int i = 0; i < IN; i++)
         for (int o = 0; o < OUT; o++) {
             float sum = 0;
-            for (int k = 0; k < K; k++)
-                sum += x[i * K + k] * w[o * K + k];
+            for (int k = 0; k < K; k++) sum += x[i * K + k] * w[o * K + k];
             y[i * OUT + o] = sum;
         }
 }
@@ -233,41 +222,51 @@ static void multiply(const float *x, const float *w, float *y)
 static int by_cost(const void *a, const void *b)
 {
     const point *p = a, *q = b;
-    return p->cost != q->cost ? (p->cost < q->cost ? -1 : 1) : (p->decibel > q->decibel) - (p->decibel < q->decibel) > 0 ? -1 : 1;
+    return p->cost != q->cost                                          ? (p->cost < q->cost ? -1 : 1)
+           : (p->decibel > q->decibel) - (p->decibel < q->decibel) > 0 ? -1
+                                                                       : 1;
 }
 
 static void draw(const char *path, const choice *list, const point *points, int n)
 {
     FILE *f = path ? fopen(path, "w") : NULL;
-    if (!f)
-        return;
+    if (!f) return;
     double most_cost = 0, most = 0;
     for (int i = 0; i < n; i++) {
         most_cost = fmax(most_cost, points[i].cost);
         most = fmax(most, points[i].decibel);
     }
     double sx = 620 / log2(most_cost / 16), sy = 380 / most;
-    fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"760\" height=\"470\" font-family=\"sans-serif\" font-size=\"11\">\n"
+    fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"760\" height=\"470\" font-family=\"sans-serif\" "
+               "font-size=\"11\">\n"
                "<rect width=\"760\" height=\"470\" fill=\"white\"/>\n"
-               "<text x=\"60\" y=\"18\" font-size=\"13\">Weights x activations: signal to noise of a product of matrices (dB) against "
+               "<text x=\"60\" y=\"18\" font-size=\"13\">Weights x activations: signal to noise of a product of "
+               "matrices (dB) against "
                "cost (LUT equivalents)</text>\n");
     for (double c = 16; c <= most_cost; c *= 2)
-        fprintf(f, "<line x1=\"%.1f\" y1=\"30\" x2=\"%.1f\" y2=\"420\" stroke=\"#ddd\"/><text x=\"%.1f\" y=\"436\">%.0f</text>\n",
+        fprintf(f,
+                "<line x1=\"%.1f\" y1=\"30\" x2=\"%.1f\" y2=\"420\" stroke=\"#ddd\"/><text x=\"%.1f\" "
+                "y=\"436\">%.0f</text>\n",
                 60 + sx * log2(c / 16), 60 + sx * log2(c / 16), 54 + sx * log2(c / 16), c);
     for (double d = 0; d <= most; d += 10)
-        fprintf(f, "<line x1=\"60\" y1=\"%.1f\" x2=\"740\" y2=\"%.1f\" stroke=\"#ddd\"/><text x=\"36\" y=\"%.1f\">%.0f</text>\n", 420 - sy * d,
-                420 - sy * d, 424 - sy * d, d);
+        fprintf(f,
+                "<line x1=\"60\" y1=\"%.1f\" x2=\"740\" y2=\"%.1f\" stroke=\"#ddd\"/><text x=\"36\" "
+                "y=\"%.1f\">%.0f</text>\n",
+                420 - sy * d, 420 - sy * d, 424 - sy * d, d);
     for (int i = 0; i < n; i++) {
         const choice *w = &list[points[i].w], *a = &list[points[i].a];
         const char *colour = !w->e && !a->e ? "#1f6fb4" : w->e && a->e ? "#d1495b" : "#edae49";
         double x = 60 + sx * log2(points[i].cost / 16), y = 420 - sy * points[i].decibel;
-        fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" fill=\"%s\"><title>W %s, A %s: %.0f, %.2f dB</title></circle>\n", x, y,
-                points[i].is_pareto ? "4.5" : "2", colour, w->name, a->name, points[i].cost, points[i].decibel);
+        fprintf(
+            f,
+            "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%s\" fill=\"%s\"><title>W %s, A %s: %.0f, %.2f dB</title></circle>\n",
+            x, y, points[i].is_pareto ? "4.5" : "2", colour, w->name, a->name, points[i].cost, points[i].decibel);
     }
-    static const char *const legend[3][2] = {{"#1f6fb4", "integers"}, {"#edae49", "one of each"}, {"#d1495b", "floats; large: Pareto set"}};
+    static const char *const legend[3][2] = {
+        {"#1f6fb4", "integers"}, {"#edae49", "one of each"}, {"#d1495b", "floats; large: Pareto set"}};
     for (int i = 0; i < 3; i++)
-        fprintf(f, "<circle cx=\"%d\" cy=\"456\" r=\"4.5\" fill=\"%s\"/><text x=\"%d\" y=\"460\">%s</text>\n", 70 + 120 * i, legend[i][0],
-                80 + 120 * i, legend[i][1]);
+        fprintf(f, "<circle cx=\"%d\" cy=\"456\" r=\"4.5\" fill=\"%s\"/><text x=\"%d\" y=\"460\">%s</text>\n",
+                70 + 120 * i, legend[i][0], 80 + 120 * i, legend[i][1]);
     fprintf(f, "</svg>\n");
     fclose(f);
 }
@@ -328,7 +327,9 @@ int main(int argc, char **argv)
     show_noise(s);
     show_feedback(s);
     show_pareto(s);
-    study_finding(s, "E1Mm is an integer, the bias is a scale, and error feedback works with any rounding. By the cost model "
-                     "integers are the Pareto set up to 8 bits a side; floats (E2) extend it beyond, where the tails of activations limit INT8.");
+    study_finding(
+        s, "E1Mm is an integer, the bias is a scale, and error feedback works with any rounding. By the cost model "
+           "integers are the Pareto set up to 8 bits a side; floats (E2) extend it beyond, where the tails of "
+           "activations limit INT8.");
     return study_end(s);
 }

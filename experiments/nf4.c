@@ -25,14 +25,11 @@ static double signed_maximum(const float *x)
     for (int64_t first = 0; first < N; first += BLOCK) {
         float top = 0;
         for (int i = 0; i < BLOCK; i++)
-            if (fabsf(x[first + i]) > fabsf(top))
-                top = x[first + i];
+            if (fabsf(x[first + i]) > fabsf(top)) top = x[first + i];
         float s = top / -8;
-        for (int i = 0; i < BLOCK; i++)
-            u[i] = x[first + i] / s;
+        for (int i = 0; i < BLOCK; i++) u[i] = x[first + i] / s;
         lp_round_f32(i4, NULL, u, BLOCK, u, NULL);
-        for (int i = 0; i < BLOCK; i++)
-            y[first + i] = u[i] * s;
+        for (int i = 0; i < BLOCK; i++) y[first + i] = u[i] * s;
     }
     double decibel = study_decibel(x, y, N);
     free(y);
@@ -50,19 +47,17 @@ static double from_least_to_most(const float *x)
             hi = fmaxf(hi, x[first + i]);
         }
         float s = (hi - lo) / 15;
-        for (int i = 0; i < BLOCK; i++)
-            u[i] = (x[first + i] - lo) / s;
+        for (int i = 0; i < BLOCK; i++) u[i] = (x[first + i] - lo) / s;
         lp_round_f32(u4, NULL, u, BLOCK, u, NULL);
-        for (int i = 0; i < BLOCK; i++)
-            y[first + i] = fmaf(u[i], s, lo);
+        for (int i = 0; i < BLOCK; i++) y[first + i] = fmaf(u[i], s, lo);
     }
     double decibel = study_decibel(x, y, N);
     free(y);
     return decibel;
 }
 
-/* Per block the scale of least squared error among +-0.5 .. 1.3 of absmax / q, each refitted by least squares to its codes.
- * both: negative scales too (for elements that are not symmetric). */
+/* Per block the scale of least squared error among +-0.5 .. 1.3 of absmax / q, each refitted by least squares to its
+ * codes. both: negative scales too (for elements that are not symmetric). */
 static double searched(const char *text, double q, lp_overflow overflow, bool both, const float *x, int64_t n)
 {
     const lp_element *element = study_element(text);
@@ -71,16 +66,13 @@ static double searched(const char *text, double q, lp_overflow overflow, bool bo
     float u[BLOCK];
     for (int64_t first = 0; first < n; first += BLOCK) {
         float a = 0;
-        for (int i = 0; i < BLOCK; i++)
-            a = fmaxf(a, fabsf(x[first + i]));
+        for (int i = 0; i < BLOCK; i++) a = fmaxf(a, fabsf(x[first + i]));
         double best = INFINITY, xx = 0;
-        for (int i = 0; i < BLOCK; i++)
-            xx += (double)x[first + i] * x[first + i];
+        for (int i = 0; i < BLOCK; i++) xx += (double)x[first + i] * x[first + i];
         for (int step = 50; step <= 130; step += 1)
             for (int sign = 1; sign >= (both ? -1 : 1); sign -= 2) {
                 float s = (float)(sign * (double)a / q * step / 100);
-                for (int i = 0; i < BLOCK; i++)
-                    u[i] = x[first + i] / s;
+                for (int i = 0; i < BLOCK; i++) u[i] = x[first + i] / s;
                 lp_round_f32(element, &rounding, u, BLOCK, u, NULL);
                 double xu = 0, uu = 0;
                 for (int i = 0; i < BLOCK; i++) {
@@ -113,23 +105,19 @@ static double twice(const float *x, double *worst)
           *y = study_allocate(N, sizeof *y);
     double sum = 0;
     for (int b = 0; b < N_BLOCKS; b++) {
-        for (int i = 0; i < BLOCK; i++)
-            scale[b] = fmaxf(scale[b], fabsf(x[b * BLOCK + i]));
+        for (int i = 0; i < BLOCK; i++) scale[b] = fmaxf(scale[b], fabsf(x[b * BLOCK + i]));
         sum += scale[b];
     }
     float mean = (float)(sum / N_BLOCKS);
-    for (int b = 0; b < N_BLOCKS; b++)
-        rounded[b] = scale[b] - mean;
+    for (int b = 0; b < N_BLOCKS; b++) rounded[b] = scale[b] - mean;
     study_quantize(study_element("dyn8"), STUDY_SCALE_REAL, 1, rounded, N_BLOCKS, 256, rounded);
     *worst = 0;
     for (int b = 0; b < N_BLOCKS; b++) {
         rounded[b] += mean;
         *worst = fmax(*worst, fabs((double)rounded[b] / scale[b] - 1));
-        for (int i = 0; i < BLOCK; i++)
-            y[b * BLOCK + i] = x[b * BLOCK + i] / scale[b];
+        for (int i = 0; i < BLOCK; i++) y[b * BLOCK + i] = x[b * BLOCK + i] / scale[b];
         lp_round_f32(study_element("nf4"), NULL, y + b * BLOCK, BLOCK, y + b * BLOCK, NULL);
-        for (int i = 0; i < BLOCK; i++)
-            y[b * BLOCK + i] *= rounded[b];
+        for (int i = 0; i < BLOCK; i++) y[b * BLOCK + i] *= rounded[b];
     }
     double decibel = study_decibel(x, y, N);
     free(scale);
@@ -145,8 +133,7 @@ static void show_card_vector(study *s)
     study_heading(s, "the cards' vector, 128 values");
     for (int b = 0; b < 2; b++) {
         float a = 0;
-        for (int i = 0; i < BLOCK; i++)
-            a = fmaxf(a, fabsf(x[b * BLOCK + i]));
+        for (int i = 0; i < BLOCK; i++) a = fmaxf(a, fabsf(x[b * BLOCK + i]));
         study_figure(s, a, largest[b], 0, "absmax of block %d", b);
     }
     study_quantize(study_element("nf4"), STUDY_SCALE_REAL, 1, x, 128, BLOCK, y);
@@ -158,13 +145,14 @@ static void show_card_vector(study *s)
 
 int main(int argc, char **argv)
 {
-    study *s = study_begin(argc, argv, "nf4", "NF4, FP4 and rivals in blocks of 64",
-                           "Understanding the Impact of Post-Training Quantization on Large Language Models (2023); QLoRA (2023)");
+    study *s = study_begin(
+        argc, argv, "nf4", "NF4, FP4 and rivals in blocks of 64",
+        "Understanding the Impact of Post-Training Quantization on Large Language Models (2023); QLoRA (2023)");
     float *x = study_values(STUDY_GAUSSIAN, N, 500);
     show_card_vector(s);
     study_heading(s, "Gaussian, blocks of 64 under their absmax, dB");
-    double nf4 = plain("nf4", 1, x), fp4 = plain("fp4", 1, x), e2m1 = plain("e2m1", 6, x), int4 = plain("i4", 7, x), q4_0 = signed_maximum(x),
-           asymmetric = from_least_to_most(x);
+    double nf4 = plain("nf4", 1, x), fp4 = plain("fp4", 1, x), e2m1 = plain("e2m1", 6, x), int4 = plain("i4", 7, x),
+           q4_0 = signed_maximum(x), asymmetric = from_least_to_most(x);
     study_figure(s, nf4, 20.73, 0.05, "NF4");
     study_rival(s, int4, "INT4");
     study_figure(s, plain("af4", 1, x), 20.39, 0.05, "AF4");
@@ -180,7 +168,8 @@ int main(int argc, char **argv)
     study_rival(s, nf4, "absmax");
     study_figure(s, searched("i4", 8, LP_OVERFLOW_SATURATE, true, x, n), 20.94, 0.05, "Q4_0's grid");
     study_figure(s, searched("i4", 7, LP_OVERFLOW_SYMMETRIC, false, x, n), 20.05, 0.05, "INT4, -7 .. 7");
-    study_measured(s, packed("nf4:64:f32", LP_SEARCH_REFERENCE, x), "NF4 by lowp quantize's own fit (trial and least squares)");
+    study_measured(s, packed("nf4:64:f32", LP_SEARCH_REFERENCE, x),
+                   "NF4 by lowp quantize's own fit (trial and least squares)");
     study_heading(s, "double quantization");
     double worst, rounded_scales = twice(x, &worst);
     study_figure(s, packed("nf4:64:f32", LP_SEARCH_RTN, x), 20.73, 0.05, "NF4 as planes of a file, dB");
@@ -190,7 +179,8 @@ int main(int argc, char **argv)
     study_claim(s, fp4, '<', e2m1, "bitsandbytes' FP4 is worse than E2M1");
     study_claim(s, nf4, '<', asymmetric, "NF4 loses to INT4 with a zero point");
     study_claim(s, nf4_searched - nf4, '>', nf4 - q4_0, "a scale search moves more than the table");
-    study_finding(s, "NF4's table is worth 1.4 dB over INT4 but 0.3 dB over Q4_0's use of the same integers, and a search of the scale is "
+    study_finding(s, "NF4's table is worth 1.4 dB over INT4 but 0.3 dB over Q4_0's use of the same integers, and a "
+                     "search of the scale is "
                      "worth more than the table; bitsandbytes' FP4 is the worst of all.");
     free(x);
     return study_end(s);

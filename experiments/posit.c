@@ -12,18 +12,76 @@ static uint32_t crc32(const void *bytes, size_t n)
     uint32_t crc = 0xffffffffu;
     for (size_t i = 0; i < n; i++) {
         crc ^= ((const uint8_t *)bytes)[i];
-        for (int k = 0; k < 8; k++)
-            crc = crc >> 1 ^ (0xedb88320u & -(crc & 1));
+        for (int k = 0; k < 8; k++) crc = crc >> 1 ^ (0xedb88320u & -(crc & 1));
     }
     return ~crc;
 }
 
+typedef struct posit_row {
+    const char *name;
+    uint32_t values, encoded, add, mul, div; /* the card's CRCs; 0: it has none */
+} posit_row;
+
+/* The values by code as float64, NaR as one certain NaN. */
+static void show_values(study *s, const posit_row *row, const lp_element *e)
+{
+    static const uint64_t nar = 0x7ff8000000000000u;
+    uint32_t n = (uint32_t)1 << e->bits;
+    double *values = study_allocate(n, sizeof *values);
+    for (uint32_t code = 0; code < n; code++) {
+        values[code] = lp_element_value(e, code);
+        if (isnan(values[code])) memcpy(&values[code], &nar, sizeof nar);
+    }
+    study_word(s, crc32(values, n * sizeof *values), row->values, "%s: values", row->name);
+    free(values);
+}
+
+/* CRC of n codes, a byte each (two for 16 bits). */
+static uint32_t crc_of_codes(const lp_element *e, const float *x, int64_t n)
+{
+    uint8_t *packed = study_allocate((int64_t)lp_codes_bytes(e, n), 1), *wide = study_allocate(n, 1);
+    lp_round_codes_f32(e, NULL, x, n, packed, NULL);
+    for (int64_t i = 0; e->bits == 4 && i < n; i++) wide[i] = packed[i / 2] >> i % 2 * 4 & 15;
+    uint32_t crc = e->bits == 4 ? crc32(wide, (size_t)n) : crc32(packed, (size_t)n * (size_t)(e->bits / 8));
+    free(packed);
+    free(wide);
+    return crc;
+}
+
+static void show_codes(study *s, const posit_row *row, const lp_element *e)
+{
+    static uint16_t half[65536];
+    static float x[65536];
+    for (int i = 0; i < 65536; i++) half[i] = (uint16_t)i;
+    lp_codes_values_f32(study_element("f16"), half, 65536, x, NULL);
+    study_word(s, crc_of_codes(e, x, 65536), row->encoded, "%s: codes of all float16", row->name);
+}
+
+/* All pairs of codes, the first operand outermost. */
+static void show_operations(study *s, const posit_row *row, const lp_element *e)
+{
+    static const lp_operation operations[3] = {LP_OPERATION_ADD, LP_OPERATION_MUL, LP_OPERATION_DIV};
+    static const char *const names[3] = {"sums", "products", "quotients"};
+    const uint32_t expected[3] = {row->add, row->mul, row->div};
+    int64_t n = (int64_t)1 << e->bits, pairs = n * n;
+    float *a = study_allocate(pairs, sizeof *a), *b = study_allocate(pairs, sizeof *b),
+          *y = study_allocate(pairs, sizeof *y);
+    for (int64_t i = 0; i < pairs; i++) {
+        a[i] = (float)lp_element_value(e, (uint32_t)(i / n));
+        b[i] = (float)lp_element_value(e, (uint32_t)(i % n));
+    }
+    for (int o = 0; o < 3; o++) {
+        lp_arith_f32(operations[o], e, NULL, a, b, NULL, pairs, y, NULL);
+        study_word(s, crc_of_codes(e, y, pairs), expected[o], "%s: %s", row->name, names[o]);
+    }
+    free(a);
+    free(b);
+    free(y);
+}
+
 static void show_tables(study *s)
 {
-    static const struct {
-        const char *name;
-        uint32_t values, encoded, add, mul, div; /* 0: the card has none */
-    } rows[] = {
+    static const posit_row rows[] = {
         {"p4.0", 0x8b651585, 0, 0, 0, 0},
         {"p4.1", 0x5d34920b, 0x7e96520e, 0xa0dbd82a, 0x5d042ed5, 0x4477430f},
         {"p8.0", 0x7c59c185, 0x9f0ccc89, 0x7b1a50cf, 0xe36c8b93, 0x51c2532d},
@@ -32,69 +90,12 @@ static void show_tables(study *s)
         {"p16.1", 0x6aebb845, 0x2a2b80c3, 0, 0, 0},
         {"p16.2", 0xab25b6a4, 0, 0, 0, 0},
     };
-    /* All float16 values, decoded by lowp. */
-    static uint16_t half[65536];
-    static float of_half[65536];
-    for (int i = 0; i < 65536; i++)
-        half[i] = (uint16_t)i;
-    lp_codes_values_f32(study_element("f16"), half, 65536, of_half, NULL);
     study_heading(s, "CRC-32 of tables");
     for (int r = 0; r < 7; r++) {
         const lp_element *e = study_element(rows[r].name);
-        uint32_t n = (uint32_t)1 << e->bits;
-        double *values = study_allocate(n, sizeof *values);
-        for (uint32_t code = 0; code < n; code++) {
-            values[code] = lp_element_value(e, code);
-            if (isnan(values[code])) {
-                uint64_t nan = 0x7ff8000000000000u;
-                memcpy(&values[code], &nan, 8);
-            }
-        }
-        study_word(s, crc32(values, n * sizeof *values), rows[r].values, "%s: values", rows[r].name);
-        free(values);
-        static const lp_operation operations[3] = {LP_OPERATION_ADD, LP_OPERATION_MUL, LP_OPERATION_DIV};
-        static const char *const names[3] = {"sums", "products", "quotients"};
-        const uint32_t expected[3] = {rows[r].add, rows[r].mul, rows[r].div};
-        if (rows[r].encoded) {
-            uint16_t *codes = study_allocate(65536, 2);
-            float *finite = study_allocate(65536, sizeof *finite);
-            for (int i = 0; i < 65536; i++)
-                finite[i] = of_half[i];
-            lp_rounding to_nar = {.overflow = LP_OVERFLOW_SATURATE};
-            if (e->bits == 4) { /* the card's CRC has a byte a code */
-                uint8_t *packed = study_allocate(32768, 1), *wide = study_allocate(65536, 1);
-                lp_round_codes_f32(e, &to_nar, finite, 65536, packed, NULL);
-                for (int i = 0; i < 65536; i++)
-                    wide[i] = packed[i / 2] >> i % 2 * 4 & 15;
-                study_word(s, crc32(wide, 65536), rows[r].encoded, "%s: codes of all float16", rows[r].name);
-                free(packed);
-                free(wide);
-            } else {
-                lp_round_codes_f32(e, &to_nar, finite, 65536, codes, NULL);
-                study_word(s, crc32(codes, 65536 * (size_t)(e->bits / 8)), rows[r].encoded, "%s: codes of all float16", rows[r].name);
-            }
-            free(codes);
-            free(finite);
-        }
-        for (int o = 0; expected[0] && o < 3; o++) {
-            int64_t pairs = (int64_t)n * n;
-            float *a = study_allocate(pairs, sizeof *a), *b = study_allocate(pairs, sizeof *b), *y = study_allocate(pairs, sizeof *y);
-            uint8_t *codes = study_allocate(pairs, 1), *wide = study_allocate(pairs, 1);
-            for (int64_t i = 0; i < pairs; i++) {
-                a[i] = (float)lp_element_value(e, (uint32_t)(i / n));
-                b[i] = (float)lp_element_value(e, (uint32_t)(i % n));
-            }
-            lp_arith_f32(operations[o], e, NULL, a, b, NULL, pairs, y, NULL);
-            lp_round_codes_f32(e, NULL, y, pairs, codes, NULL);
-            for (int64_t i = 0; i < pairs; i++)
-                wide[i] = e->bits == 4 ? codes[i / 2] >> i % 2 * 4 & 15 : codes[i];
-            study_word(s, crc32(wide, (size_t)pairs), expected[o], "%s: %s", rows[r].name, names[o]);
-            free(a);
-            free(b);
-            free(y);
-            free(codes);
-            free(wide);
-        }
+        show_values(s, &rows[r], e);
+        if (rows[r].encoded) show_codes(s, &rows[r], e);
+        if (rows[r].add) show_operations(s, &rows[r], e);
     }
 }
 
@@ -110,9 +111,16 @@ static void show_rounding(study *s)
     static const struct {
         const char *element;
         double x, y;
-    } rows[] = {{"p8.0", 48, 32},           {"p8.0", 96, 64},           {"p8.0", 1000, 64},         {"p8.0", 1e-5, 0x1p-6},
-                {"p8.0", -1e-5, -0x1p-6},   {"p8.2", 5 * 0x1p20, 0x1p24}, {"p8.2", 3 * 0x1p20, 0x1p20}, {"p4.1", 9, 16},
-                {"p4.1", 8, 4},             {"p4.1", 0.7, 0.5}};
+    } rows[] = {{"p8.0", 48, 32},
+                {"p8.0", 96, 64},
+                {"p8.0", 1000, 64},
+                {"p8.0", 1e-5, 0x1p-6},
+                {"p8.0", -1e-5, -0x1p-6},
+                {"p8.2", 5 * 0x1p20, 0x1p24},
+                {"p8.2", 3 * 0x1p20, 0x1p20},
+                {"p4.1", 9, 16},
+                {"p4.1", 8, 4},
+                {"p4.1", 0.7, 0.5}};
     study_heading(s, "rounding");
     for (int i = 0; i < 10; i++)
         study_figure(s, rounded(rows[i].element, rows[i].x), rows[i].y, 0, "%s of %g", rows[i].element, rows[i].x);
@@ -128,7 +136,8 @@ static double dot(const char *element, lp_accumulation accumulation, const float
 
 static void show_quire(study *s)
 {
-    static const float a[3] = {64, 1, -64}, b[3] = {1, 0.5f, 1}, c[5] = {1.5f, -3.25f, 64, 1 / 64.0f, 7}, d[5] = {2, 0.5f, 64, 1 / 64.0f, -3};
+    static const float a[3] = {64, 1, -64}, b[3] = {1, 0.5f, 1}, c[5] = {1.5f, -3.25f, 64, 1 / 64.0f, 7},
+                       d[5] = {2, 0.5f, 64, 1 / 64.0f, -3};
     study_heading(s, "the quire");
     study_figure(s, dot("p8.0", LP_ACCUMULATE_EXACT, a, b, 3), 0.5, 0, "64 + 0.5 - 64 in a quire");
     study_rival(s, dot("p8.0", LP_ACCUMULATE_ROUNDED, a, b, 3), "every step rounded");
@@ -192,13 +201,32 @@ static void show_noise(study *s)
             double decibel, tolerance;
         } columns[10];
     } rows[] = {
-        {"Gaussian", STUDY_GAUSSIAN,
-         {{"p8.0", true, 41.3, .2}, {"p8.1", true, 37.5, .2}, {"p8.2", true, 31.6, .2}, {"i8", false, 40.0, .2}, {"e2m5none", false, 42.4, .2},
-          {"e3m4none", false, 37.6, .2}, {"e4m3none", false, 31.6, .2}, {"p4.0", true, 17.0, .2}, {"p4.1", true, 14.2, .2}, {"e2m1", false, 18.9, .2}}},
-        {"Student t(5)", STUDY_T5,
-         {{"p8.0", true, 39.2, .2}, {"i8", false, 29.7, 3}, {"e2m5none", false, 34.3, 3}, {"e3m4none", false, 37.5, .2}, {"e4m3none", false, 31.5, .2}}},
-        {"Laplace", STUDY_LAPLACE,
-         {{"p8.0", true, 39.5, .2}, {"i8", false, 34.7, .2}, {"e2m5none", false, 39.0, .2}, {"e3m4none", false, 37.5, .2}, {"e4m3none", false, 31.5, .2}}},
+        {"Gaussian",
+         STUDY_GAUSSIAN,
+         {{"p8.0", true, 41.3, .2},
+          {"p8.1", true, 37.5, .2},
+          {"p8.2", true, 31.6, .2},
+          {"i8", false, 40.0, .2},
+          {"e2m5none", false, 42.4, .2},
+          {"e3m4none", false, 37.6, .2},
+          {"e4m3none", false, 31.6, .2},
+          {"p4.0", true, 17.0, .2},
+          {"p4.1", true, 14.2, .2},
+          {"e2m1", false, 18.9, .2}}},
+        {"Student t(5)",
+         STUDY_T5,
+         {{"p8.0", true, 39.2, .2},
+          {"i8", false, 29.7, 3},
+          {"e2m5none", false, 34.3, 3},
+          {"e3m4none", false, 37.5, .2},
+          {"e4m3none", false, 31.5, .2}}},
+        {"Laplace",
+         STUDY_LAPLACE,
+         {{"p8.0", true, 39.5, .2},
+          {"i8", false, 34.7, .2},
+          {"e2m5none", false, 39.0, .2},
+          {"e3m4none", false, 37.5, .2},
+          {"e4m3none", false, 31.5, .2}}},
     };
     double gaussian_posit = 0, gaussian_int = 0, student_posit = 0, student_e3m4 = 0;
     for (int r = 0; r < 3; r++) {
@@ -207,22 +235,21 @@ static void show_noise(study *s)
             double figures[SAMPLES], mean = 0;
             for (int k = 0; k < SAMPLES; k++) {
                 float *x = study_values(rows[r].data, N, 810 + (uint64_t)(r * SAMPLES + k));
-                figures[k] = rows[r].columns[c].is_posit ? best(rows[r].columns[c].element, x, N)
-                                                         : study_best_decibel(study_element(rows[r].columns[c].element), 0, x, N, 1, 100, NULL);
+                figures[k] = rows[r].columns[c].is_posit
+                                 ? best(rows[r].columns[c].element, x, N)
+                                 : study_best_decibel(study_element(rows[r].columns[c].element), 0, x, N, 1, 100, NULL);
                 mean += figures[k] / SAMPLES;
                 free(x);
             }
-            study_sampled(s, figures, SAMPLES, rows[r].columns[c].decibel, rows[r].columns[c].tolerance, "%s", rows[r].columns[c].element);
+            study_sampled(s, figures, SAMPLES, rows[r].columns[c].decibel, rows[r].columns[c].tolerance, "%s",
+                          rows[r].columns[c].element);
             if (r == 0 && c == 3)
-                study_reason(s, "the card's search was too coarse: the best range of the whole distribution gives 40.54 dB (fp8-vs-int8)");
-            if (r == 0 && c == 0)
-                gaussian_posit = mean;
-            if (r == 0 && c == 3)
-                gaussian_int = mean;
-            if (r == 1 && c == 0)
-                student_posit = mean;
-            if (r == 1 && c == 3)
-                student_e3m4 = mean;
+                study_reason(s, "the card's search was too coarse: the best range of the whole distribution gives "
+                                "40.54 dB (fp8-vs-int8)");
+            if (r == 0 && c == 0) gaussian_posit = mean;
+            if (r == 0 && c == 3) gaussian_int = mean;
+            if (r == 1 && c == 0) student_posit = mean;
+            if (r == 1 && c == 3) student_e3m4 = mean;
         }
     }
     study_heading(s, "what must hold");
@@ -244,7 +271,8 @@ int main(int argc, char **argv)
     show_rounding(s);
     show_quire(s);
     show_noise(s);
-    study_finding(s, "All tables agree bit for bit. posit(8,0) is the best 8-bit element for heavy tails with one scale a tensor, if the scale is "
+    study_finding(s, "All tables agree bit for bit. posit(8,0) is the best 8-bit element for heavy tails with one "
+                     "scale a tensor, if the scale is "
                      "right; posit(4,1) is 5 dB below E2M1.");
     return study_end(s);
 }

@@ -53,14 +53,12 @@ static void show_codes(study *s)
     float y[9];
     lp_round_f32(study_element("a4.500"), NULL, x, 9, y, NULL);
     study_heading(s, "a = 0.5, 4 bits");
-    for (int i = 0; i < 9; i++)
-        study_figure(s, y[i], decoded[i], 5e-7, "%g", (double)x[i]);
+    for (int i = 0; i < 9; i++) study_figure(s, y[i], decoded[i], 5e-7, "%g", (double)x[i]);
     double largest = 0;
     const lp_element *e = study_element("a8.500");
     for (uint32_t code = 0; code < 256; code++) {
         double q = code < 128 ? code : (double)code - 256, value = lp_element_value(e, code);
-        if (!isnan(value))
-            largest = fmax(largest, fabs(value - q * fabs(q) / (127.0 * 127.0)));
+        if (!isnan(value)) largest = fmax(largest, fabs(value - q * fabs(q) / (127.0 * 127.0)));
     }
     study_figure(s, largest, 0, 1e-7, "8 bits: largest distance of a value from q|q| / 127^2");
 }
@@ -74,17 +72,14 @@ static void show_tensor(study *s)
     /* The card's sample has its largest value at 4.79 sigma; the figures follow from it. */
     float *x = study_values(STUDY_GAUSSIAN, N, 700);
     double sum = 0, largest = 0;
-    for (int i = 0; i < N; i++)
-        sum += (double)x[i] * x[i];
+    for (int i = 0; i < N; i++) sum += (double)x[i] * x[i];
     double sigma = sqrt(sum / N);
     int top = 0;
     for (int i = 0; i < N; i++)
-        if (fabsf(x[i]) > fabsf(x[top]))
-            top = i;
+        if (fabsf(x[i]) > fabsf(x[top])) top = i;
     x[top] = (float)(4.79 * sigma);
     for (int i = 0; i < N; i++) {
-        if (fabsf(x[i]) > x[top])
-            x[i] = x[top];
+        if (fabsf(x[i]) > x[top]) x[i] = x[top];
         largest = fmax(largest, fabs((double)x[i]));
     }
     for (int r = 0; r < 2; r++) {
@@ -104,7 +99,8 @@ static void show_tensor(study *s)
         study_rival(s, uniform, "uniform");
         study_figure(s, best_at / 1000.0, rows[r].best / 1000.0, 0.05, "best exponent");
         study_paper(s, "0.55 to 0.6");
-        study_figure(s, search(rows[r].bits, x) / 1000.0, best_at / 1000.0, 0.02, "golden section finds the grid's best exponent");
+        study_figure(s, search(rows[r].bits, x) / 1000.0, best_at / 1000.0, 0.02,
+                     "golden section finds the grid's best exponent");
     }
     study_heading(s, "what it loses to: 4 bits, the same data, dB");
     double best = power(4, 600, x, N, N);
@@ -115,7 +111,8 @@ static void show_tensor(study *s)
         study_measured(s, power(4, a, x, N, 32), "a = 0.%d in blocks of 32", a / 100);
         study_rival(s, power(4, 1000, x, N, 32), "INT4 in blocks of 32");
     }
-    study_claim(s, power(4, 800, x, N, 32) - power(4, 1000, x, N, 32), '<', gain_tensor, "gain in blocks of 32 is less than with one scale");
+    study_claim(s, power(4, 800, x, N, 32) - power(4, 1000, x, N, 32), '<', gain_tensor,
+                "gain in blocks of 32 is less than with one scale");
     free(x);
 }
 
@@ -124,7 +121,8 @@ int main(int argc, char **argv)
     study *s = study_begin(argc, argv, "power-exponent", "Integers of a power of x", "PowerQuant (2023); NUPES (2023)");
     show_codes(s);
     show_tensor(s);
-    study_finding(s, "With one scale for a tensor the best exponent is worth 2 dB at 4 and 8 bits, but plain INT4 in blocks of 32 or 64 is "
+    study_finding(s, "With one scale for a tensor the best exponent is worth 2 dB at 4 and 8 bits, but plain INT4 in "
+                     "blocks of 32 or 64 is "
                      "better than that, and in blocks the exponent gains much less.");
     return study_end(s);
 }

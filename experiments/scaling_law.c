@@ -1,15 +1,13 @@
 /* The predicted loss of training in floats of few bits: the law's own figures. Card: formats/fp-scaling-law. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "study.h"
 
-static const double n0 = 69.2343, alpha = 0.2368, d0 = 68973.0621, beta = 0.5162, floor_loss = 1.9061, gamma_ = 11334.5197,
-                    delta = 3.1926, nu = 2.9543;
+static const double n0 = 69.2343, alpha = 0.2368, d0 = 68973.0621, beta = 0.5162, floor_loss = 1.9061,
+                    gamma_ = 11334.5197, delta = 3.1926, nu = 2.9543;
 
-static double strength(double e, double m)
-{
-    return pow(e + 0.5, delta) * pow(m + 0.5, nu);
-}
+static double strength(double e, double m) { return pow(e + 0.5, delta) * pow(m + 0.5, nu); }
 
 /* What the format costs. n parameters, d tokens, block values a scale. */
 static double penalty(double n, double d, double e, double m, double block)
@@ -34,9 +32,12 @@ static void show_figures(study *s)
         const char *name;
         double e, m, tokens, digits;
         const char *paper;
-    } dcrit[] = {{"E2M1", 2, 1, 3.928e11, 5e8, "0.4 T"}, {"E4M3", 4, 3, 2.733e13, 5e10, "27 T"}, {"E8M7", 8, 7, 1.73e15, 5e12, "1730 T"}};
+    } dcrit[] = {{"E2M1", 2, 1, 3.928e11, 5e8, "0.4 T"},
+                 {"E4M3", 4, 3, 2.733e13, 5e10, "27 T"},
+                 {"E8M7", 8, 7, 1.73e15, 5e12, "1730 T"}};
     for (int i = 0; i < 3; i++) {
-        study_figure(s, critical(1e9, dcrit[i].e, dcrit[i].m, 128), dcrit[i].tokens, dcrit[i].digits, "%s", dcrit[i].name);
+        study_figure(s, critical(1e9, dcrit[i].e, dcrit[i].m, 128), dcrit[i].tokens, dcrit[i].digits, "%s",
+                     dcrit[i].name);
         study_paper(s, "%s", dcrit[i].paper);
     }
     study_heading(s, "loss");
@@ -44,27 +45,29 @@ static void show_figures(study *s)
     study_figure(s, penalty(679e6, 100e9, 4, 3, 32), 0.000346, 1e-6, "of it the format's part");
     study_figure(s, loss(679e6, 100e9, 2, 1, 32), 2.639353, 1e-6, "679 M parameters, 100 G tokens, E2M1, blocks of 32");
     study_figure(s, penalty(679e6, 100e9, 2, 1, 32), 0.027586, 1e-6, "of it the format's part");
-    study_figure(s, loss(1.2e9, 100e9, 2, 1, 128), 2.574750, 1e-6, "1.2 G parameters, 100 G tokens, E2M1, blocks of 128");
+    study_figure(s, loss(1.2e9, 100e9, 2, 1, 128), 2.574750, 1e-6,
+                 "1.2 G parameters, 100 G tokens, E2M1, blocks of 128");
     study_figure(s, loss(154e6, 20e9, 3, 2, 64), 3.036869, 1e-6, "154 M parameters, 20 G tokens, E3M2, blocks of 64");
     study_heading(s, "(E + 0.5)^delta (M + 0.5)^nu");
     static const struct {
         int e, m;
         double value, tolerance;
-    } rows[] = {{2, 1, 61.757, 5e-4}, {1, 2, 54.679, 5e-4}, {3, 0, 7.041, 5e-4}, {4, 3, 4929, .5}, {3, 4, 4643, .5},
-                {5, 2, 3462, .5},     {2, 5, 2868, 1},     {3, 2, 817.8, .05},  {2, 3, 754.8, .05}};
+    } rows[] = {{2, 1, 61.757, 5e-4}, {1, 2, 54.679, 5e-4}, {3, 0, 7.041, 5e-4}, {4, 3, 4929, .5},  {3, 4, 4643, .5},
+                {5, 2, 3462, .5},     {2, 5, 2868, 1},      {3, 2, 817.8, .05},  {2, 3, 754.8, .05}};
     for (int i = 0; i < 9; i++)
-        study_figure(s, strength(rows[i].e, rows[i].m), rows[i].value, rows[i].tolerance, "E%dM%d", rows[i].e, rows[i].m);
+        study_figure(s, strength(rows[i].e, rows[i].m), rows[i].value, rows[i].tolerance, "E%dM%d", rows[i].e,
+                     rows[i].m);
 }
 
 static void show_layouts(study *s)
 {
-    static const int expected[17] = {[3] = 1, [4] = 2, [5] = 2, [6] = 3, [7] = 3, [8] = 4, [9] = 4, [10] = 5, [12] = 6, [16] = 8};
+    static const int expected[17] = {
+        [3] = 1, [4] = 2, [5] = 2, [6] = 3, [7] = 3, [8] = 4, [9] = 4, [10] = 5, [12] = 6, [16] = 8};
     study_heading(s, "exponent bits of the best layout");
     for (int bits = 3; bits <= 16; bits++) {
         int best = 0;
         for (int e = 1; e < bits; e++)
-            if (strength(e, bits - 1 - e) > strength(best, bits - 1 - best))
-                best = e;
+            if (strength(e, bits - 1 - e) > strength(best, bits - 1 - best)) best = e;
         if (expected[bits])
             study_figure(s, best, expected[bits], 0, "%d bits", bits);
         else
@@ -95,6 +98,8 @@ static void show_disagreement(study *s)
     study_figure(s, e2m3, 30.95, 0.05, "MXFP6 E2M3");
     study_figure(s, e3m2, 25.5, 0.1, "MXFP6 E3M2");
     study_claim(s, e2m3, '>', e3m2, "rounding puts E2M3 before E3M2");
+    free(x);
+    free(y);
 }
 
 int main(int argc, char **argv)
@@ -104,7 +109,8 @@ int main(int argc, char **argv)
     show_figures(s);
     show_layouts(s);
     show_disagreement(s);
-    study_finding(s, "The law's figures follow from its constants. It ranks E3M2 before E2M3, where rounding in MX blocks says the opposite by "
+    study_finding(s, "The law's figures follow from its constants. It ranks E3M2 before E2M3, where rounding in MX "
+                     "blocks says the opposite by "
                      "5 dB: it is no guide to the element of a block format.");
     return study_end(s);
 }

@@ -141,6 +141,32 @@ static void a_file_that_shrinks_within_its_last_page_is_noticed_too(void **state
     lp_map_close(&map);
 }
 
+static void a_file_shorter_by_one_byte_is_noticed(void **state)
+{
+    (void)state;
+    for (size_t n = page - 1; n <= page + 1; n++) {
+        write_file("file", n);
+        lp_map map = open_map("file");
+        assert_false(lp_map_failed(&map));
+        assert_int_equal(truncate("file", (off_t)n - 1), 0);
+        assert_true(lp_map_failed(&map));
+        lp_map_close(&map);
+    }
+}
+
+static void the_first_and_the_last_byte_of_a_missing_page_read_as_zero(void **state)
+{
+    (void)state;
+    for (int last = 0; last < 2; last++) {
+        write_file("file", 2 * page);
+        lp_map map = open_map("file");
+        assert_int_equal(truncate("file", 0), 0);
+        assert_int_equal(map.data[last ? 2 * page - 1 : 0], 0);
+        assert_true(lp_map_failed(&map));
+        lp_map_close(&map);
+    }
+}
+
 static void a_file_that_is_replaced_keeps_its_old_bytes_in_the_map(void **state)
 {
     (void)state;
@@ -381,6 +407,8 @@ int main(int n_arguments, char **arguments)
         IN_FOLDER(what_is_no_regular_file_is_refused_by_name),
         IN_FOLDER(a_file_that_shrinks_reads_as_zeros_and_the_map_tells),
         IN_FOLDER(a_file_that_shrinks_within_its_last_page_is_noticed_too),
+        IN_FOLDER(a_file_shorter_by_one_byte_is_noticed),
+        IN_FOLDER(the_first_and_the_last_byte_of_a_missing_page_read_as_zero),
         IN_FOLDER(a_file_that_is_replaced_keeps_its_old_bytes_in_the_map),
         IN_FOLDER(several_threads_may_meet_the_missing_pages_at_once),
         IN_FOLDER(any_number_of_missing_pages_reads_as_zeros),

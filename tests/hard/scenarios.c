@@ -14,6 +14,7 @@
 #include "base/fail.h"
 #include "inject.h"
 #include "model/hf/hf.h"
+#include "model/tokenizer/tokenizer.h"
 #include "model/tokenizer/unicode_forms.h"
 #include "support/architecture_file.h"
 #include "support/llama_file.h"
@@ -57,7 +58,7 @@ static void add_text(lp_sha256 *result, const char *s) { lp_sha256_add(result, s
 
 static char small[200], quantized[200], folder[200], stats_path[200], legacy[200], edited[200], text_path[200], out_path[200],
     table_path[200], report_path[200], link_path[200], fresh_path[200], legacy_out[200], spm_path[200], bert_path[200],
-    unigram_path[200];
+    unigram_path[200], merges_path[200];
 
 /* The small vocabulary has letters alone. */
 bool scenarios_edits_are_whole = true;
@@ -101,7 +102,8 @@ void scenarios_prepare(void)
     } paths[] = {{small, "small.gguf"}, {quantized, "quantized.gguf"}, {folder, "folder"}, {stats_path, "stats.gguf"},
                  {legacy, "stats.dat"}, {edited, "edited.gguf"}, {text_path, "text.txt"}, {out_path, "out"}, {table_path, "sensitivities.json"}, {report_path, "report.html"}, {link_path, "link.gguf"},
                  {fresh_path, SCENARIOS_FRESH}, {legacy_out, "out.dat"}, {spm_path, "spm.gguf"},
-                 {bert_path, "bert.gguf"}, {unigram_path, "unigram.gguf"}};
+                 {bert_path, "bert.gguf"}, {unigram_path, "unigram.gguf"},
+                 {merges_path, "merges.gguf"}};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) snprintf(paths[i].path, 200, "%s", test_path(paths[i].name));
     uint32_t state = 12345;
     llama_write(small, &shape, lp_packing_by_name("f16"), coarse, &state, NULL);
@@ -146,7 +148,19 @@ void scenarios_prepare(void)
     unigram.model = "t5";
     unigram.yes = "tokenizer.ggml.remove_extra_whitespaces";
     unigram.extra = (lp_gguf_key){{key, sizeof key - 1}, LP_GGUF_ARRAY, LP_GGUF_U8, sizeof table - 2, (const uint8_t *)table, sizeof table - 2};
+    static char long_token[3001]; /* so that the tree of pieces grows */
+    static const char *long_tokens[19];
+    memset(long_token, 'z', sizeof long_token - 1);
+    memcpy(long_tokens, spm_tokens, sizeof long_tokens);
+    long_tokens[15] = long_token;
+    unigram.tokens = long_tokens;
     vocabulary_write(unigram_path, &unigram);
+    static const char *const merges[] = {"h e", "\xe2\x96\x81 t"};
+    vocabulary_file merged = VOCABULARY_SPM;
+    merged.merges = merges;
+    merged.n_merges = 2;
+    merged.yes = LP_KEY_BY_MERGES;
+    vocabulary_write(merges_path, &merged);
     ok(lp_text_read(small, &image, &n_image));
     char command[500];
     snprintf(command, sizeof command, "ln -s out.gguf '%s'", link_path);
@@ -515,32 +529,35 @@ static lp_status tokenize(lp_sha256 *result)
 }
 
 /* The other kinds of tokenizer, and texts that make their memory grow. */
-static lp_status tokenize_kinds(lp_sha256 *result)
+static lp_status tokenize_with(const char *path, lp_sha256 *result)
 {
-    static char words[3000], odd[] = "the <s> the<|sys|> \t the \xff\xfe caf\xc3\xa9 \xe4\xb8\xad, quick";
-    const char *const paths[] = {spm_path, bert_path, unigram_path, small};
+    static char words[3000];
+    static const char odd[] = "the <s> the<|sys|> \t the \xff\xfe caf\xc3\xa9 \xe4\xb8\xad, quick";
     for (size_t i = 0; i + 1 < sizeof words; i++) words[i] = "thequickfoxs"[i % 12];
-    for (int i = 0; i < 4; i++) {
-        lp_gguf *g;
-        lp_tokenizer *t = NULL;
-        int32_t *ids;
-        size_t n;
-        lp_status s = lp_gguf_open(paths[i], &g);
-        if (s != LP_OK) return s;
-        s = lp_tokenizer_create(g, &t);
-        const char *const texts[] = {words, i < 3 ? odd : "the"};
-        for (int k = 0; k < 2 && s == LP_OK; k++) {
-            s = lp_tokenizer_encode(t, texts[k], strlen(texts[k]), true, true, &ids, &n);
-            if (s != LP_OK) break;
-            lp_sha256_add(result, ids, n * sizeof *ids);
-            free(ids);
-        }
-        lp_tokenizer_free(t);
-        lp_gguf_close(g);
-        if (s != LP_OK) return s;
+    lp_gguf *g;
+    lp_tokenizer *t = NULL;
+    int32_t *ids;
+    size_t n;
+    lp_status s = lp_gguf_open(path, &g);
+    if (s != LP_OK) return s;
+    s = lp_tokenizer_create(g, &t);
+    const char *const texts[] = {words, path != small ? odd : "the", path != small ? "<|sys|>" : "the", ""};
+    for (int k = 0; k < 4 && s == LP_OK; k++) {
+        s = lp_tokenizer_encode(t, texts[k], strlen(texts[k]), true, true, &ids, &n);
+        if (s != LP_OK) break;
+        lp_sha256_add(result, ids, n * sizeof *ids);
+        free(ids);
     }
-    return LP_OK;
+    lp_tokenizer_free(t);
+    lp_gguf_close(g);
+    return s;
 }
+
+static lp_status tokenize_spm(lp_sha256 *result) { return tokenize_with(spm_path, result); }
+static lp_status tokenize_merges(lp_sha256 *result) { return tokenize_with(merges_path, result); }
+static lp_status tokenize_wordpiece(lp_sha256 *result) { return tokenize_with(bert_path, result); }
+static lp_status tokenize_unigram(lp_sha256 *result) { return tokenize_with(unigram_path, result); }
+static lp_status tokenize_bpe(lp_sha256 *result) { return tokenize_with(small, result); }
 
 /* Normalization forms of a text with Hangul, marks in a row and what is composed. */
 static lp_status normalize_texts(lp_sha256 *result)
@@ -1044,7 +1061,11 @@ const scenario scenarios[] = {
     {"open models", open_models, true, false},
     {"run a session", run_session, false, false},
     {"tokenize", tokenize, false, false},
-    {"tokenize with every kind", tokenize_kinds, false, false},
+    {"tokenize with SentencePiece", tokenize_spm, false, false},
+    {"tokenize with SentencePiece by merges", tokenize_merges, false, false},
+    {"tokenize with WordPiece", tokenize_wordpiece, false, false},
+    {"tokenize with Unigram", tokenize_unigram, false, false},
+    {"tokenize words of bytes", tokenize_bpe, false, false},
     {"normalize texts", normalize_texts, false, false},
     {"render a chat template", render, false, false},
     {"encode a chat", encode_chat, false, false},

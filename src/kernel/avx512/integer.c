@@ -41,21 +41,40 @@ INLINE __m512 i8x16(const uint8_t *p)
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
 }
 
-/* sum | (plane, bits from .. moved to bits to ..) & mask */
-INLINE __m512i merge_field(__m512i code, __m512i plane, int from, int to, int mask)
+/* Bits from .. of the bytes of a plane at bits to .. (bits of neighbours come along). */
+INLINE __m512i move_field(__m512i plane, int from, int to)
 {
-    __m512i moved = from == to  ? plane
-                    : from < to ? _mm512_slli_epi16(plane, (uint8_t)(to - from))
-                                : _mm512_srli_epi16(plane, (uint8_t)(from - to));
-    return _mm512_ternarylogic_epi32(code, moved, _mm512_set1_epi8((char)mask), 0xf8);
+    if (from == to) return plane;
+    return from < to ? _mm512_slli_epi16(plane, (uint8_t)(to - from)) : _mm512_srli_epi16(plane, (uint8_t)(from - to));
 }
 
-/* Groups 0 .. 7 of a chunk as bytes; in place: groups 4 .. 7 of 4-bit codes times 16, which saves their shifts. */
+/* code | (plane, bits from .. moved to bits to ..) & mask */
+INLINE __m512i merge_field(__m512i code, __m512i plane, int from, int to, int mask)
+{
+    return _mm512_ternarylogic_epi32(code, move_field(plane, from, to), _mm512_set1_epi8((char)mask), 0xf8);
+}
+
+/* The same where those bits of code are not 0: code & ~mask | ... & mask */
+INLINE __m512i replace_field(__m512i code, __m512i plane, int from, int to, int mask)
+{
+    return _mm512_ternarylogic_epi32(code, move_field(plane, from, to), _mm512_set1_epi8((char)mask), 0xd8);
+}
+
+/* Groups 0 .. 7 of a chunk as bytes. In place: the last four times 16, which saves shifts; of 2-bit codes these are then the
+ * groups in the order of group_at. */
 INLINE void unpack_codes(shape s, bool in_place, const uint8_t *p, __m512i table, __m512i code[8])
 {
     const __m512i low4 = _mm512_set1_epi8(15), high4 = _mm512_set1_epi8((char)0xf0), low2 = _mm512_set1_epi8(3);
     if (s.bits == 8) {
         UNROLL for (int g = 0; g < 8; g++) code[g] = load512(p + 64 * g);
+    } else if (s.bits == 5 && s.table) { /* the table is there twice, and of an index the low 6 bits count: no masks */
+        __m512i q[4];
+        UNROLL for (int v = 0; v < 4; v++) q[v] = load_once(p + 64 * v); /* in order: hardware prefetchers follow */
+        const __m512i high = load_once(p + 256);
+        UNROLL for (int v = 0; v < 4; v++) {
+            code[v] = _mm512_permutexvar_epi8(replace_field(q[v], high, v, 4, 16), table);
+            code[v + 4] = _mm512_permutexvar_epi8(replace_field(_mm512_srli_epi16(q[v], 4), high, v + 4, 4, 16), table);
+        }
     } else if (s.bits >= 4) {
         UNROLL for (int v = 0; v < 4; v++) {
             __m512i q = load_once(p + 64 * v);
@@ -67,12 +86,19 @@ INLINE void unpack_codes(shape s, bool in_place, const uint8_t *p, __m512i table
             UNROLL for (int g = 0; g < 8; g++) code[g] = merge_field(code[g], high, g, 4, 16);
         }
         if (s.table) {
-            UNROLL for (int g = 0; g < 8; g++)
-                code[g] = s.bits == 5 ? _mm512_permutexvar_epi8(code[g], table) : _mm512_shuffle_epi8(table, code[g]);
+            UNROLL for (int g = 0; g < 8; g++) code[g] = _mm512_shuffle_epi8(table, code[g]);
         }
         if (s.bits == 6) {
             __m512i high[2] = {load_once(p + 256), load_once(p + 320)};
             UNROLL for (int g = 0; g < 8; g++) code[g] = merge_field(code[g], high[g / 4], 2 * (g % 4), 4, 48);
+        }
+    } else if (in_place) { /* fields 2 and 3 times 16: one shift a vector */
+        UNROLL for (int i = 0; i < 2; i++) {
+            __m512i q = load_once(p + 64 * i), moved = _mm512_srli_epi16(q, 2), high2 = _mm512_set1_epi8(48);
+            code[2 * i] = _mm512_and_si512(q, low2);
+            code[2 * i + 1] = _mm512_and_si512(moved, low2);
+            code[2 * i + 4] = _mm512_and_si512(q, high2);
+            code[2 * i + 5] = _mm512_and_si512(moved, high2);
         }
     } else {
         __m512i low[2] = {load_once(p), load_once(p + 64)};
@@ -85,6 +111,12 @@ INLINE void unpack_codes(shape s, bool in_place, const uint8_t *p, __m512i table
             UNROLL for (int g = 0; g < 8; g++) code[g] = merge_field(code[g], high, g, 2, 4);
         }
     }
+}
+
+INLINE int group_at(shape s, bool in_place, int i)
+{
+    static const int of_pairs[8] = {0, 1, 4, 5, 2, 3, 6, 7};
+    return in_place && s.bits == 2 ? of_pairs[i] : i;
 }
 
 /* The constants of a group: d and -dmin of the 16 rows. */
@@ -149,13 +181,14 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
     const lp_tile_layout l = lp_tile_layout_make(s.bits, s.unit, s.scale, s.offset);
     const int per_chunk = LP_CHUNK / s.unit, per_unit = 8 / per_chunk;
     /* Few tokens: two chains a unit, so that the latency of one of 8 products does not fill the scheduler. */
-    const bool two_chains = n_tokens <= 2 && s.unit == 32, in_place = two_chains && s.bits == 4 && !s.table;
+    const bool two_chains = n_tokens <= 2 && s.unit == 32, in_place = two_chains && (s.bits == 4 || s.bits == 2) && !s.table;
     const __m512i table = load_table(units, s);
     UNROLL for (int m = 0; m < n_tokens; m++) sum[m] = offset_sum[m] = _mm512_setzero_ps();
     for (int64_t chunk = 0, chunks = cols / LP_CHUNK; chunk < chunks;) {
         int64_t n = chunks - chunk < l.group_chunks ? chunks - chunk : l.group_chunks;
         header h = load_header(s, tile);
         walk p = enter_group(&l, tile, n);
+        for (const uint8_t *line = tile; line < p.code; line += 64) prefetch(line + PREFETCH_BYTES);
         for (int64_t end = chunk + n; chunk < end; chunk++) {
             __m512i code[8];
             UNROLL for (size_t line = 0; line < l.code_bytes / 64; line++)
@@ -168,8 +201,9 @@ INLINE void fused_tile(shape s, int n_tokens, const lp_unit_class *units, const 
                     __m512i a = broadcast4(t.start + t.start_stride * (size_t)m + 4 * u);
                     __m512i b = _mm512_setzero_si512();
                     UNROLL for (int g = per_unit * u; g < per_unit * (u + 1); g++) {
-                        if (two_chains && g >= 4) b = dot4_broadcast(b, code[g], t.code + row + 4 * g);
-                        else a = dot4_broadcast(a, code[g], t.code + row + 4 * g);
+                        const uint8_t *x = t.code + row + 4 * group_at(s, in_place, g);
+                        if (two_chains && g >= 4) b = dot4_broadcast(b, code[g], x);
+                        else a = dot4_broadcast(a, code[g], x);
                     }
                     if (two_chains) a = _mm512_add_epi32(a, in_place ? _mm512_srai_epi32(b, 4) : b);
                     __m512 product = broadcast_float(t.scale + row);
