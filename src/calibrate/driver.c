@@ -191,6 +191,7 @@ static lp_status pack(driver *d, network *n, int32_t v, const lp_tensor *tensor)
     size_t n_bytes = 0;
     bool fits = lp_mul_size(job.tile_bytes, (size_t)job.n_tiles, &n_bytes);
     m->tensor = *tensor;
+    lp_aligned_free(m->tiles); /* a weight that two groups read is installed twice */
     m->tiles = fits ? lp_aligned_alloc(n_bytes) : NULL;
     if (!m->tiles) return lp_fail_memory(fits ? n_bytes : SIZE_MAX, tensor->name);
     lp_pool_run(d->options->pool, pack_part, &job);

@@ -12,7 +12,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t room, unsigned seed);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t n, size_t room);
+extern size_t LLVMFuzzerMutate(uint8_t *data, size_t n, size_t room) __attribute__((weak)); /* absent in replays */
 
 enum { MOST = 600 };
 
@@ -74,8 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     return 0;
 }
 
-#ifdef __clang__
-/* A text of the grammar in front, the generic mutator behind it. */
+/* A text of the grammar in front, the generic mutator behind it. Only called where there is one. */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t room, unsigned seed)
 {
     static const char *const texts[] = {"e4m3", "e5m2", "e2m1", "e3m0", "e8m0", "f16", "bf16", "f32", "e8m3", "i8", "u4", "t", "b3",
@@ -95,4 +94,3 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t n, size_t room, unsigned se
     memcpy(data, text, head);
     return head + LLVMFuzzerMutate(data + head, rest, room - head);
 }
-#endif
