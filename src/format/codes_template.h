@@ -112,10 +112,25 @@ static void unpack_codes(const uint8_t *restrict bytes, int64_t n, int bits, uin
         bytes += n / 8 * bits;
         n %= 8;
     }
+    const uint64_t mask = (UINT64_C(1) << bits) - 1;
+    int64_t n_bytes = (n * bits + 7) / 8, n_wide = n_bytes < 8 ? 0 : ((n_bytes - 8) * 8 + 7) / bits + 1;
+    if (n_wide > n) n_wide = n;
+    for (int64_t i = 0; i < n_wide; i++) { /* each by a load of its own while eight bytes remain */
+        uint64_t word;
+        memcpy(&word, bytes + i * bits / 8, 8);
+        codes[i] = (uint32_t)(word >> i * bits % 8 & mask);
+    }
     uint64_t waiting = 0;
     int n_waiting = 0;
-    const uint64_t mask = (UINT64_C(1) << bits) - 1;
-    for (int64_t i = 0; i < n; i++) {
+    if (n_wide < n) {
+        bytes += n_wide * bits / 8;
+        int used = (int)(n_wide * bits % 8);
+        if (used) {
+            waiting = (uint64_t)*bytes++ >> used;
+            n_waiting = 8 - used;
+        }
+    }
+    for (int64_t i = n_wide; i < n; i++) {
         for (; n_waiting < bits; n_waiting += 8) waiting |= (uint64_t)*bytes++ << n_waiting;
         codes[i] = (uint32_t)(waiting & mask);
         waiting >>= bits;

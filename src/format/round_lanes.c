@@ -113,6 +113,11 @@ static uint32_t order_of(float x)
 
 static float float_at(uint32_t order) { return lp_f32_from_bits(order >> 31 ? order & ~(1u << 31) : ~order); }
 
+static bool reaches(const lp_rounder *r, uint32_t order, double value)
+{
+    return lp_round_one(r, (double)float_at(order), 0).value >= value;
+}
+
 /* The borders are found by bisection: the smallest float32 that rounds to a value or beyond it. */
 static bool make_few(const lp_rounder *r, lp_lanes *out)
 {
@@ -140,9 +145,14 @@ static bool make_few(const lp_rounder *r, lp_lanes *out)
         out->few_border[i] = INFINITY;
         if (i == 0 || i >= n) continue;
         uint32_t low = order_of(-INFINITY), high = order_of(INFINITY); /* rounds to less; rounds to value[i] or more */
+        uint32_t guess = order_of((float)((value[i - 1].value + value[i].value) / 2)); /* of all nearest modes the place */
+        if (!reaches(r, guess - 2, value[i].value) && reaches(r, guess + 2, value[i].value)) {
+            low = guess - 2;
+            high = guess + 2;
+        }
         while (high - low > 1) {
             uint32_t middle = low + (high - low) / 2;
-            if (lp_round_one(r, (double)float_at(middle), 0).value >= value[i].value) high = middle;
+            if (reaches(r, middle, value[i].value)) high = middle;
             else low = middle;
         }
         out->few_border[i] = float_at(high);
@@ -177,7 +187,12 @@ bool lp_lane_codes_make(const lp_element *e, lp_lane_codes *out)
 {
     lp_rounder r;
     const lp_rounding nearest = {.mode = LP_ROUND_NEAREST_EVEN};
-    if (e->kind == LP_ELEMENT_COMPLEX || lp_rounder_make(e, &nearest, &r) != LP_OK || r.shape != LP_SHAPE_LADDER || r.no_zero) return false;
+    if (e->kind == LP_ELEMENT_COMPLEX || lp_rounder_make(e, &nearest, &r) != LP_OK) return false;
+    if (r.shape == LP_SHAPE_POSIT) {
+        *out = (lp_lane_codes){.is_posit = true, .bits = e->bits, .es = e->exponent};
+        return e->bits >= 3 && e->bits <= 16 && e->exponent <= 8 && (e->bits - 2) << e->exponent <= 126;
+    }
+    if (r.shape != LP_SHAPE_LADDER || r.no_zero) return false;
     *out = (lp_lane_codes){.is_integer = e->kind != LP_ELEMENT_FLOAT, .is_signed = r.top[1] > 0, .negative_zero = r.has_negative_zero,
                            .mantissa = r.mantissa, .e_min = r.e_min, .bits = e->bits};
     int e_step = out->is_integer ? r.e_min : r.e_min - r.mantissa;

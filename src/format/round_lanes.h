@@ -55,7 +55,8 @@ bool lp_lanes_make(const lp_rounder *rounder, int64_t n, lp_lanes *out);
  * fields; the others are integers with one step. */
 typedef struct lp_lane_codes {
     bool is_integer, is_signed, negative_zero, is_even; /* is_even: the formula of normal numbers holds below them too */
-    int mantissa, e_min, bits;
+    bool is_posit;       /* of at most 16 bits, values within float32 */
+    int mantissa, e_min, bits, es;
     uint32_t top[2];     /* largest magnitude with a value, of positive and negative codes */
     float step;          /* of integers, and of what lies below the normal numbers */
 } lp_lane_codes;

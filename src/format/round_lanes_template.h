@@ -451,8 +451,29 @@ INLINE bool decode_lanes(const lp_lane_codes *c, bool is_integer, bool is_even, 
     return special >> 31 == 0;
 }
 
+/* The length of the regime is a float's exponent; what follows it, shifted up, has the fields of a float already. */
+INLINE void decode_posit(const lp_lane_codes *c, const uint32_t *restrict codes, int64_t n, float *restrict y)
+{
+    const uint32_t bits = (uint32_t)c->bits, es = (uint32_t)c->es, nar = 1u << (bits - 1), mask = nar - 1;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t code = codes[i], minus = code & nar ? UINT32_MAX : 0, m = ((code ^ minus) - minus) & mask;
+        uint32_t ones = m >> (bits - 2) ? UINT32_MAX : 0;
+        uint32_t log2_after = (bits_f32((float)(int32_t)(2 * ((m ^ ones) & mask) + 1)) >> 23) - 127; /* 0 if all bits are the regime */
+        uint32_t run = bits - 1 - log2_after, k = ones ? run - 1 : -run;
+        uint32_t field = (m << (33 - bits)) << (run + 1) >> (9 - es);
+        uint32_t z = (((k << es) + 127) << 23) + field;
+        z |= minus & 1u << 31;
+        z = m ? z : minus & 0x7fc00000u; /* zero, and NaR */
+        y[i] = f32_of(z);
+    }
+}
+
 static bool decode_f32(const lp_lane_codes *c, const uint32_t *codes, int64_t n, float *y)
 {
+    if (c->is_posit) {
+        decode_posit(c, codes, n, y);
+        return true;
+    }
     if (c->is_integer) return decode_lanes(c, true, false, codes, n, y);
     return c->is_even ? decode_lanes(c, false, true, codes, n, y) : decode_lanes(c, false, false, codes, n, y);
 }
