@@ -130,7 +130,10 @@ void study_round_scaled(const lp_element *element, const float *x, int64_t n, do
 static double absmax(const float *x, int64_t n)
 {
     double a = 0;
-    for (int64_t i = 0; i < n; i++) a = fmax(a, fabs((double)x[i]));
+    for (int64_t i = 0; i < n; i++) { /* no fmax: gcc 12 for aarch64 fails on it */
+        double v = fabs((double)x[i]);
+        a = v > a ? v : a;
+    }
     return a;
 }
 

@@ -81,7 +81,7 @@ lp_status lp_safetensors_header(lp_safetensor_declared *tensor, size_t n_tensors
 {
     lp_json_text t = {0};
     uint64_t offset = 0;
-    qsort(tensor, n_tensors, sizeof *tensor, by_type_and_name);
+    if (n_tensors) qsort(tensor, n_tensors, sizeof *tensor, by_type_and_name);
     lp_json_put(&t, "\0\0\0\0\0\0\0", 8);
     lp_json_puts(&t, "{\"__metadata__\":{\"format\":\"pt\""); /* transformers refuses files without it */
     lp_json_puts(&t, metadata);
